@@ -1,0 +1,65 @@
+# Everything works from a clean clone with CPython 3.11+ and make. Nothing is installed outside .venv.
+# PYTHON=python3.12 make setup    chooses the interpreter
+# make demo ARGS=--kill-worker    hands arguments on (also test, bench)
+
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.ready
+ARGS   ?=
+EXTRAS ?= dev
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint format bench clean
+
+help: ## show this list
+	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## make .venv with everything in it (uv if there is one, else venv and pip)
+
+$(STAMP): pyproject.toml
+	@set -eu; \
+	if [ ! -x $(BIN)/python ]; then \
+	  found=""; \
+	  for name in $(PYTHON) python3.14 python3.13 python3.12 python3.11 python3 python; do \
+	    if "$$name" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then \
+	      found="$$name"; break; \
+	    fi; \
+	  done; \
+	  if [ -n "$$found" ]; then \
+	    echo "making $(VENV) with $$("$$found" --version)"; "$$found" -m venv $(VENV); \
+	  elif command -v uv >/dev/null 2>&1; then \
+	    uv venv --python '>=3.11' $(VENV); \
+	  else \
+	    echo "No Python 3.11 or newer with the venv module was found. Install one (on Debian: python3 and" >&2; \
+	    echo "python3-venv), or say which: PYTHON=/path/to/python3.12 make setup" >&2; exit 1; \
+	  fi; \
+	fi; \
+	if command -v uv >/dev/null 2>&1; then \
+	  uv pip install --quiet --python $(BIN)/python --editable '.[$(EXTRAS)]'; \
+	else \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$(EXTRAS)]'; \
+	fi; \
+	touch $(STAMP)
+
+demo: $(STAMP) ## count the standard library on two worker processes
+	$(BIN)/orchestrator demo $(ARGS)
+
+test: $(STAMP) ## run every test
+	$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+
+lint: $(STAMP) ## check style, types and import directions
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(STAMP) ## put the style right
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(STAMP) ## measure, and print the settings and the numbers
+	$(BIN)/python -m benchmarks $(ARGS)
+
+clean: ## remove what the other targets made
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
