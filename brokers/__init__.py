@@ -1,0 +1,1 @@
+"""Ground floor: carriage. Bytes under ids; never a Task or a State."""

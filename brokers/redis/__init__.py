@@ -1,0 +1,1 @@
+"""Engine 1: Redis Streams. The only place where Redis is spoken."""

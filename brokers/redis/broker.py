@@ -1,0 +1,315 @@
+"""Engine 1: the verbs of the contract over Redis Streams.
+
+Every verb is one script, every script gets one msgpack value and gives one back: a batch of 500 calls costs redis-py
+one argument instead of 4,000, and replies look the same under RESP2 and RESP3. The old msgpack spec is used (no bin
+type), the only one that the servers' ``cmsgpack`` reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import msgpack
+
+from brokers.contract import Delivery, Envelope, Record, Settled, Settlement
+from brokers.errors import BrokerUnavailable
+
+from .keys import Keys
+from .scripts import Script, load
+from .wire import Wires
+
+INBOX_TTL_MS: Final = 120_000  # an inbox whose process is gone disappears by itself
+SLICE_CALLS: Final = 500  # one script blocks the server for about 3 ms with so many
+SLICE_BYTES: Final = 1 << 20
+
+
+def pack(value: Any) -> bytes:
+    """One argument for a script."""
+    packed: bytes = msgpack.packb(value, use_bin_type=False)
+    return packed
+
+
+def unpack(blob: bytes) -> Any:
+    """One reply of a script; strings come as bytes."""
+    return msgpack.unpackb(blob, raw=True, strict_map_key=False)
+
+
+def _text(value: Any) -> str | None:
+    return value.decode() if value else None
+
+
+def delivery_from(row: Sequence[Any]) -> Delivery:
+    """A delivery from a row of ``fetch.lua``."""
+    ticket, run_id, task, body, retries, crashes, flow_run_id, meta, deliveries, upstreams = row
+    return Delivery(
+        ticket.decode(),
+        run_id.decode(),
+        task.decode(),
+        body,
+        retries,
+        crashes,
+        flow_run_id.decode() if flow_run_id else None,
+        meta or None,
+        deliveries,
+        upstreams or None,
+    )
+
+
+def _slices(envelopes: Sequence[Envelope]) -> Iterable[Sequence[Envelope]]:
+    first, size = 0, 0
+    for index, envelope in enumerate(envelopes):
+        size += len(envelope.body)
+        if index - first >= SLICE_CALLS or (size > SLICE_BYTES and index > first):
+            yield envelopes[first:index]
+            first, size = index, len(envelope.body)
+    yield envelopes[first:]
+
+
+class RedisBroker:
+    """The contract over one namespace of a Redis or Valkey server.
+
+    Args:
+        wires: connections to the server.
+        namespace: keeps several applications on one server apart.
+        result_ttl_seconds: how long the store keeps runs that it ends by itself (cancelled, expired, not ready).
+    """
+
+    def __init__(self, wires: Wires, namespace: str, *, result_ttl_seconds: float = 86_400) -> None:
+        self.wires = wires
+        self.keys = Keys(namespace)
+        self.ttl_ms = int(result_ttl_seconds * 1000)
+
+    def _run(self, verb: str, arguments: Any) -> Any:
+        return unpack(self.wires.run((load(verb), pack(arguments)), prefix=self.keys.prefix)[0])
+
+    # -- calls ---------------------------------------------------------------------------------------------------
+
+    def submit(self, envelopes: Sequence[Envelope]) -> list[str]:
+        """Write records and queue entries; returns the run ids (another one where an idempotency key was known)."""
+        run_ids = [envelope.run_id for envelope in envelopes]
+        start = 0
+        for some in _slices(envelopes):
+            if not some:
+                continue
+            for position, other in self._run("submit", some):
+                run_ids[start + position - 1] = other.decode()
+            start += len(some)
+        return run_ids
+
+    def fetch_calls(
+        self, settle: Sequence[Settlement], arguments: Sequence[Any]
+    ) -> tuple[list[tuple[Script, bytes]], bool]:
+        """The scripts of a fetch, for whoever drives a wire of their own."""
+        calls = [(load("fetch"), pack(arguments))]
+        if settle:
+            calls.insert(0, (load("complete"), pack(settle)))
+        return calls, bool(settle)
+
+    def fetch(
+        self,
+        consumer: str,
+        routes: Sequence[str],
+        want: int,
+        settle: Sequence[Settlement] = (),
+        claimed: Sequence[tuple[str, str, str]] = (),
+    ) -> tuple[list[Delivery], list[str]]:
+        """Settle what has ended and take up to ``want`` calls in one round trip.
+
+        Returns:
+            The deliveries, and the run ids whose settlement was refused because their ticket was stale.
+        """
+        calls, settled = self.fetch_calls(settle, [consumer, routes, want, claimed, self.ttl_ms])
+        replies = self.wires.run(*calls, prefix=self.keys.prefix)
+        refused = [run_id.decode() for run_id in unpack(replies[0])] if settled else []
+        return [delivery_from(row) for row in unpack(replies[-1])], refused
+
+    def complete(self, consumer: str, settlements: Sequence[Settlement]) -> list[str]:
+        """Settle; returns the run ids whose settlement was refused because the ticket was stale."""
+        return [run_id.decode() for run_id in self._run("complete", settlements)]
+
+    def started(self, pairs: Sequence[tuple[str, str]]) -> list[str]:
+        """Note (ticket, run id) pairs as running; returns the runs that should stop."""
+        return [run_id.decode() for run_id in self._run("started", pairs)]
+
+    # -- runs ----------------------------------------------------------------------------------------------------
+
+    def read(self, run_ids: Sequence[str]) -> list[Record]:
+        """What is known of these runs, in order; unknown ones have ``Status.UNKNOWN``."""
+        records: list[Record] = []
+        for first in range(0, len(run_ids), SLICE_CALLS):
+            for row in self._run("read", run_ids[first : first + SLICE_CALLS]):
+                run_id, status, outcome, retries, crashes, task, flow_run_id, started_ms = row
+                records.append(
+                    Record(
+                        run_id.decode(),
+                        status,
+                        outcome or None,
+                        retries,
+                        crashes,
+                        _text(task),
+                        _text(flow_run_id),
+                        started_ms / 1000 if started_ms else None,
+                    )
+                )
+        return records
+
+    def expect(self, run_ids: Sequence[str], inbox: str) -> list[Settled]:
+        """Have the ends of these runs sent to an inbox; returns those that have ended already."""
+        found: list[Settled] = []
+        for first in range(0, max(len(run_ids), 1), SLICE_CALLS):
+            row = self._run("expect", [inbox, INBOX_TTL_MS, run_ids[first : first + SLICE_CALLS]])
+            found += [(row[i].decode(), row[i + 1], row[i + 2]) for i in range(0, len(row), 3)]
+        return found
+
+    def cancel(self, run_ids: Sequence[str], reason: str = "cancelled before it started") -> list[bytes]:
+        """Cancel; returns the status each run had before."""
+        before: list[bytes] = []
+        for first in range(0, len(run_ids), SLICE_CALLS):
+            before += self._run("cancel", [run_ids[first : first + SLICE_CALLS], self.ttl_ms, reason])
+        return before
+
+    def replay(self, run_ids: Sequence[str]) -> list[str]:
+        """Queue ended runs again under their ids; returns those that were queued."""
+        return [run_id.decode() for run_id in self._run("replay", list(run_ids))]
+
+    def dead_letters(self, count: int = 100) -> list[str]:
+        """Run ids of the dead letters, newest first."""
+        (ids,) = self.wires.commands([("ZREVRANGE", self.keys.dead, 0, count - 1)])
+        return [run_id.decode() for run_id in ids]
+
+    # -- consumers -----------------------------------------------------------------------------------------------
+
+    def beat(self, consumers: Sequence[str], lease_seconds: float) -> list[str]:
+        """Say that these consumers live; returns consumers (any) whose lease has run out."""
+        return [name.decode() for name in self._run("beat", [consumers, int(lease_seconds * 1000)])]
+
+    def take_over(
+        self,
+        consumer: str,
+        *,
+        running: Mapping[str, str] | None = None,
+        verdicts: Mapping[str, tuple[str, str]] | None = None,
+        charge_noted: bool = True,
+        max_deliveries: int = 3,
+        dead_letter_ttl_seconds: float = 30 * 86_400,
+    ) -> int:
+        """Give the calls of a consumer that is gone to the others.
+
+        Args:
+            consumer: whose calls.
+            running: run id -> reason, of calls known to have died with it; they are charged with a crash.
+            verdicts: run id -> (status letter, text) of calls that end here (hard timeout, cancelled).
+            charge_noted: whether calls noted as running are charged as well (not when a consumer leaves in peace).
+            max_deliveries: crashes that make a call a dead letter.
+            dead_letter_ttl_seconds: how long a dead letter is kept.
+
+        Returns:
+            How many calls were moved.
+        """
+        moved_in_all = 0
+        while True:
+            moved, left = self._run(
+                "take_over",
+                [
+                    consumer,
+                    dict(running or {}),
+                    max_deliveries,
+                    int(dead_letter_ttl_seconds * 1000),
+                    self.ttl_ms,
+                    200,
+                    charge_noted,
+                    dict(verdicts or {}),
+                ],
+            )
+            moved_in_all += moved
+            if not left:
+                return moved_in_all
+
+    def pending(self, consumer: str, routes: Sequence[str]) -> dict[str, str]:
+        """What the server holds for a consumer: ticket -> run id."""
+        row = self._run("pending", [consumer, routes])
+        return {row[i].decode(): row[i + 1].decode() for i in range(0, len(row), 2)}
+
+    def move(self, limit: int = 200) -> float | None:
+        """Queue what is due; returns seconds until the next delayed run is due, ``None`` if there is none."""
+        wait_ms: int = self._run("move", [limit, self.ttl_ms])
+        return None if wait_ms < 0 else wait_ms / 1000
+
+    def describe_worker(self, consumer: str, facts: Mapping[str, str], ttl_seconds: float) -> None:
+        """What a consumer says of itself: host, process, queues, tasks."""
+        key = self.keys.worker(consumer)
+        flat = [part for pair in facts.items() for part in pair]
+        self.wires.commands([("HSET", key, *flat), ("PEXPIRE", key, int(ttl_seconds * 1000))])
+
+    def workers(self, lease_seconds: float) -> dict[str, dict[str, str]]:
+        """The live consumers and what they say of themselves."""
+        clock, rows = self.wires.commands([("TIME",), ("ZRANGE", self.keys.workers, 0, -1, "WITHSCORES")])
+        oldest = float(clock[0]) * 1000 - lease_seconds * 1000
+        alive = [rows[i].decode() for i in range(0, len(rows), 2) if float(rows[i + 1]) >= oldest]
+        if not alive:
+            return {}
+        facts = self.wires.commands([("HGETALL", self.keys.worker(name)) for name in alive])
+        return {
+            name: {fact[i].decode(): fact[i + 1].decode() for i in range(0, len(fact), 2)}
+            for name, fact in zip(alive, facts, strict=True)
+        }
+
+    # -- beside the runs -----------------------------------------------------------------------------------------
+
+    def cache_get(self, key: str) -> bytes | None:
+        """A cached result."""
+        (value,) = self.wires.commands([("GET", self.keys.cache(key))])
+        found: bytes | None = value
+        return found
+
+    def cache_put(self, key: str, value: bytes, ttl_seconds: float) -> None:
+        """Keep a result under a cache key."""
+        self.wires.commands([("SET", self.keys.cache(key), value, "PX", max(1, int(ttl_seconds * 1000)))])
+
+    def cache_lock(self, key: str, run_id: str, ttl_seconds: float) -> str:
+        """Try to be the one run that computes a key; returns the run id of the one that is."""
+        lock = self.keys.cache(key) + ":lock"
+        taken, holder = self.wires.commands([("SET", lock, run_id, "NX", "PX", int(ttl_seconds * 1000)), ("GET", lock)])
+        return run_id if taken else (holder or run_id.encode()).decode()
+
+    def cache_unlock(self, key: str) -> None:
+        """Let others compute a key."""
+        self.wires.commands([("DEL", self.keys.cache(key) + ":lock")])
+
+    def add_log_lines(self, lines: Mapping[str, Sequence[bytes]], keep: int) -> None:
+        """Append log lines to runs; each run keeps its last ``keep``."""
+        batch: list[Sequence[Any]] = []
+        for run_id, some in lines.items():
+            key = self.keys.log(run_id)
+            batch += [("RPUSH", key, *some), ("LTRIM", key, -keep, -1), ("PEXPIRE", key, self.ttl_ms)]
+        if batch:
+            self.wires.commands(batch)
+
+    def log_lines(self, run_id: str) -> list[bytes]:
+        """The kept log lines of a run, oldest first."""
+        (lines,) = self.wires.commands([("LRANGE", self.keys.log(run_id), 0, -1)])
+        return list(lines)
+
+    def write_flow_run(self, flow_run_id: str, fields: Mapping[str, str | bytes]) -> None:
+        """Note something about a flow run."""
+        key = self.keys.flow(flow_run_id)
+        flat = [part for pair in fields.items() for part in pair]
+        self.wires.commands([("HSET", key, *flat), ("PEXPIRE", key, self.ttl_ms)])
+
+    def read_flow_run(self, flow_run_id: str) -> dict[str, bytes]:
+        """What is known of a flow run."""
+        (row,) = self.wires.commands([("HGETALL", self.keys.flow(flow_run_id))])
+        return {row[i].decode(): row[i + 1] for i in range(0, len(row), 2)}
+
+    def reachable(self) -> bool:
+        """Whether the server answers now."""
+        try:
+            self.wires.commands([("PING",)])
+        except BrokerUnavailable:
+            return False
+        return True
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.wires.close()

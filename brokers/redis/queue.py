@@ -1,0 +1,111 @@
+"""Reading a queue: take what is there, or block until something comes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from brokers.contract import Delivery, Settlement
+from brokers.errors import BrokerRefused, BrokerUnavailable
+
+from .broker import RedisBroker, delivery_from, unpack
+from .keys import GROUP
+from .wire import Wire
+
+READ_MARGIN_SECONDS: Final = 3.0  # how much longer than BLOCK a reply may take
+
+
+class QueueReader:
+    """One consumer's reader of some routes, for one thread, over a wire of its own.
+
+    It dies loudly: any verb may raise a BrokerError, after which the wire is gone and the next call opens another one.
+    """
+
+    def __init__(self, broker: RedisBroker, consumer: str, routes: Sequence[str], block_seconds: float = 5.0) -> None:
+        self._broker = broker
+        self._consumer = consumer
+        self._routes = list(routes)
+        self._streams = [broker.keys.stream(route) for route in routes]
+        self._block_seconds = block_seconds
+        self._wire: Wire | None = None
+        self._turn = 0
+        self._closed = False
+
+    def take(self, want: int, settle: Sequence[Settlement] = ()) -> tuple[list[Delivery], list[str]]:
+        """Settle, and take up to ``want`` calls that are there now.
+
+        Returns:
+            The deliveries, and the run ids whose settlement was refused (stale ticket).
+        """
+        return self._fetch(want, settle, [])
+
+    def wait(self, want: int) -> list[Delivery]:
+        """Block until a call comes (or some seconds have passed), then take up to ``want``."""
+        claimed = self._claim()
+        return self._fetch(want, (), claimed)[0] if claimed else []
+
+    def close(self) -> None:
+        """Close for good; a thread that blocks in :meth:`wait` gets BrokerUnavailable."""
+        self._closed = True
+        self._drop()
+
+    def _drop(self) -> None:
+        wire, self._wire = self._wire, None
+        if wire is not None:
+            wire.close()
+
+    def _open(self) -> Wire:
+        if self._closed:
+            raise BrokerUnavailable("this reader is closed")
+        if self._wire is None:
+            self._wire = self._broker.wires.open(self._block_seconds + READ_MARGIN_SECONDS)
+            if self._closed:  # closed while it opened
+                self._drop()
+                raise BrokerUnavailable("this reader is closed")
+        return self._wire
+
+    def _ordered_routes(self) -> list[str]:
+        # Strict order by priority, but every eighth time from the other end: a flood of high never starves low.
+        self._turn += 1
+        return self._routes[::-1] if self._turn % 8 == 0 else self._routes
+
+    def _fetch(self, want: int, settle: Sequence[Settlement], claimed: list[Any]) -> tuple[list[Delivery], list[str]]:
+        arguments = [self._consumer, self._ordered_routes(), want, claimed, self._broker.ttl_ms]
+        calls, settled = self._broker.fetch_calls(settle, arguments)
+        try:
+            replies = self._open().run(*calls, prefix=self._broker.keys.prefix)
+        except BrokerUnavailable:
+            self._drop()
+            raise
+        refused = [run_id.decode() for run_id in unpack(replies[0])] if settled else []
+        return [delivery_from(row) for row in unpack(replies[-1])], refused
+
+    def _claim(self) -> list[tuple[str, bytes, bytes]]:
+        block = int(self._block_seconds * 1000)
+        command = ("XREADGROUP", "GROUP", GROUP, self._consumer, "COUNT", 1, "BLOCK", block, "STREAMS")
+        try:
+            reply = self._open().command(*command, *self._streams, *[">"] * len(self._streams))
+        except BrokerUnavailable:
+            self._drop()
+            raise
+        except BrokerRefused as error:
+            if "NOGROUP" in str(error):  # a new queue, or a server that was emptied: the fetch script makes the groups
+                self.prepare()
+                return []
+            raise
+        route_of = self._broker.keys.route
+        return [
+            (route_of(stream.decode()), entry, fields[1])
+            for stream, entries in reply or ()
+            for entry, fields in entries
+        ]
+
+    def prepare(self) -> None:
+        """Make the streams and groups."""
+        commands = [("XGROUP", "CREATE", stream, GROUP, "0", "MKSTREAM") for stream in self._streams]
+        for command in commands:
+            try:
+                self._open().command(*command)
+            except BrokerRefused as error:
+                if "BUSYGROUP" not in str(error):
+                    raise

@@ -1,0 +1,32 @@
+"""The Lua verbs. Each script is ``prelude.lua`` followed by its own file, under one SHA1."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+from importlib.resources import files
+from typing import NamedTuple
+
+
+class Script(NamedTuple):
+    """A script's text, and the SHA1 (hexadecimal) under which a server knows it."""
+
+    text: str
+    sha: str
+
+
+@cache
+def load(name: str) -> Script:
+    """The script of a verb, such as ``submit``.
+
+    >>> len(load("submit").sha)
+    40
+    """
+    here = files(__name__)
+    body = (here / f"{name}.lua").read_text("utf-8")
+    flags = ""
+    if body.startswith("#!"):  # the line with the flags must stay the first
+        flags, body = body.split("\n", 1)
+        flags += "\n"
+    text = flags + (here / "prelude.lua").read_text("utf-8") + body
+    return Script(text, hashlib.sha1(text.encode()).hexdigest())

@@ -1,0 +1,46 @@
+#!lua flags=allow-oom
+-- complete: settle deliveries. A settlement counts only while its ticket is the record's and the run has not ended.
+-- args: { {ticket, run, how, outcome, ttl ms, delay ms, behind, drop body}, ... }
+-- returns: { run, ... } those that were refused because the ticket was stale
+-- Runs also when the server is out of memory: ends of runs must get through.
+local refused = {}
+
+local function again_later(id, key, settlement)
+  redis.call('HINCRBY', key, 'a', 1)
+  redis.call('HSET', key, 's', 'D', 'e', '', 'o', settlement[4])
+  redis.call('ZADD', P .. 'delayed', now + settlement[6], id)
+end
+
+local function settle(settlement, f)
+  local ticket, id, how = settlement[1], settlement[2], settlement[3]
+  local key = record(id)
+  take_off(ticket)
+  if SETTLED[how] then
+    return finish(id, how, settlement[4], settlement[5], { f[3], f[4], f[5], f[6] }, settlement[8] == 1)
+  end
+  if how == 'L' then
+    redis.call('ZADD', P .. 'dead', now, id)
+    return finish(id, 'Z', settlement[4], settlement[5], { f[3], f[4], f[5], f[6] }, false)
+  end
+  if f[1] == 'X' then return end_now(id, 'K', 'cancelled before it started again', settlement[5]) end
+  if f[6] then leave_limit(f[6], id) end
+  if how == 'D' then
+    again_later(id, key, settlement)
+  elseif how == 'P' and park_behind(id, settlement[7], true) then
+    redis.call('HSET', key, 's', 'P', 'n', 1, 'e', '')
+  else
+    enqueue(id, true)
+  end
+end
+
+for _, settlement in ipairs(args) do
+  local f = redis.call('HMGET', record(settlement[2]), 's', 'e', 't', 'w', 'd', 'l')
+  if f[2] ~= settlement[1] or SETTLED[f[1]] then
+    refused[#refused + 1] = settlement[2]
+  else
+    settle(settlement, f)
+  end
+end
+
+close_script()
+return cmsgpack.pack(refused)

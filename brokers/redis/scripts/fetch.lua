@@ -1,0 +1,77 @@
+#!lua flags=allow-oom
+-- fetch: take calls for a consumer, best routes first, and return them whole.
+-- args: { consumer, {route, ...}, want, { {route, entry, run}, ... } claimed by a blocking read before, ttl ms }
+-- returns: { {ticket, run, task, body, retries, crashes, flow_run, meta, deliveries, upstreams}, ... }
+-- Runs that are past their expiry or have ended are taken off here; limits are applied here.
+local consumer, routes, want, claimed, ttl = args[1], args[2], args[3], args[4], args[5]
+local taken = {}
+
+local function move_due(limit)
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'delayed', '-inf', now, 'LIMIT', 0, limit)) do
+    redis.call('ZREM', P .. 'delayed', id)
+    if redis.call('HGET', record(id), 's') == 'D' then enqueue(id, false) end
+  end
+end
+
+local function within_limit(id, key, ticket, limit)
+  local name, size = string.match(limit, '^(.*)|(%d+)$')
+  local holders = P .. 'limit:' .. name
+  if redis.call('ZSCORE', holders, id) or redis.call('ZCARD', holders) < tonumber(size) then
+    redis.call('ZADD', holders, now, id)
+    return true
+  end
+  redis.call('RPUSH', holders .. ':waiting', id)
+  redis.call('HSET', key, 's', 'W', 'e', '')
+  take_off(ticket)
+  return false
+end
+
+local function within_rate(id, key, ticket, rate)
+  -- Every call books the next free moment once (generic cell rate); a booked call is not asked again.
+  local name, interval, burst = string.match(rate, '^(.*)|([%d.]+)|([%d.]+)$')
+  local bucket = P .. 'rate:' .. name
+  local free = math.max(now, tonumber(redis.call('GET', bucket) or 0))
+  local start = free - tonumber(burst)
+  redis.call('SET', bucket, free + tonumber(interval), 'PX', math.ceil(free + tonumber(interval) - now) + 60000)
+  redis.call('HDEL', key, 'g')
+  if start <= now then return true end
+  redis.call('HSET', key, 's', 'D', 'e', '')
+  redis.call('ZADD', P .. 'delayed', start, id)
+  take_off(ticket)
+  return false
+end
+
+local function hand_out(route, entry, id)
+  local key = record(id)
+  local ticket = route .. ' ' .. entry
+  local f = redis.call('HMGET', key, 's', 'e', 't', 'b', 'a', 'c', 'f', 'm', 'v', 'x', 'l', 'g', 'u')
+  if f[2] ~= ticket or SETTLED[f[1]] then return take_off(ticket) end -- an entry left over by a cancel or a replay
+  if f[10] and tonumber(f[10]) <= now then
+    take_off(ticket)
+    return end_now(id, 'K', 'expired before it started', ttl)
+  end
+  if f[12] and not within_rate(id, key, ticket, f[12]) then return end
+  if f[11] and not within_limit(id, key, ticket, f[11]) then return end
+  taken[#taken + 1] = { ticket, id, f[3], f[4] or '', tonumber(f[5] or 0), tonumber(f[6] or 0), f[7], f[8],
+    tonumber(f[9] or 0) + 1, f[13] }
+end
+
+local function read_route(route)
+  local key = stream(route)
+  local reply = redis.pcall('XREADGROUP', 'GROUP', GROUP, consumer, 'COUNT', want - #taken, 'STREAMS', key, '>')
+  if reply and reply.err then
+    redis.call('XGROUP', 'CREATE', key, GROUP, '0', 'MKSTREAM')
+    reply = redis.call('XREADGROUP', 'GROUP', GROUP, consumer, 'COUNT', want - #taken, 'STREAMS', key, '>')
+  end
+  if not reply then return end
+  for _, entry in ipairs(reply[1][2]) do hand_out(route, entry[1], entry[2][2]) end
+end
+
+move_due(50)
+for _, claim in ipairs(claimed) do hand_out(claim[1], claim[2], claim[3]) end
+for _, route in ipairs(routes) do
+  if #taken >= want then break end
+  read_route(route)
+end
+close_script()
+return cmsgpack.pack(taken)
