@@ -1,0 +1,217 @@
+"""What can go wrong with calls, their arguments and their results.
+
+The whole tree (the upper half is carriage and lives in :mod:`brokers.errors`; every name can be imported from here)::
+
+    OrchestratorError
+    ├── BrokerError                     something about carriage
+    │   ├── BrokerUnavailable           nobody answers, or not in time; nothing was half-sent
+    │   ├── BrokerRefused               it answered and said no
+    │   │   ├── AuthenticationFailed
+    │   │   ├── UnsupportedServer
+    │   │   └── StoreFull
+    │   └── EmbeddedServerError         the private server could not be started
+    ├── InvalidURL                      (also a ValueError)
+    ├── PayloadTooLarge                 (also a ValueError)
+    ├── ConfigurationError              (also a ValueError) a setting or variable has a value that is not allowed
+    ├── SerializationError              (also a ValueError) a value cannot be packed, or bytes cannot be unpacked
+    │   └── UntrustedPayload            bytes that need a signature have none, or a wrong one
+    ├── ParameterBindError              (also a TypeError) arguments do not fit the signature
+    ├── ParameterTypeError              (also a TypeError) an argument does not fit its annotation
+    ├── ReservedArgumentError           (also a TypeError) a parameter has a name that we need
+    ├── MappingMissingIterable          (also a ValueError) ``map`` found nothing to map over
+    ├── MappingLengthMismatch           (also a ValueError) ``map`` found iterables of unequal lengths
+    ├── UnknownTask                     (also a LookupError) no task of that name is known in this process
+    ├── CacheKeyError                   (also a ValueError) a cache key cannot be computed from an argument
+    ├── MissingResult                   there is no result (yet, or any more)
+    ├── UpstreamTaskError               a run this one depends on did not complete
+    ├── RunFailed                       a run ended Failed and brought no exception with it
+    ├── RunCancelled                    a run was cancelled
+    ├── RunCrashed                      the infrastructure failed, not the user's code
+    │   └── RunLost                     the record of the run has vanished
+    ├── RemoteError                     the run raised an exception whose class is not loaded here
+    └── TaskTimeout                     (also a TimeoutError) a task ran longer than it may
+
+    RemoteTraceback                     (a plain Exception) the ``__cause__`` that carries a remote traceback's text
+
+``except OrchestratorError`` therefore catches everything that is ours, and never the exception that a task raised:
+that one comes back as its own type.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from brokers.errors import (
+    AuthenticationFailed,
+    BrokerError,
+    BrokerRefused,
+    BrokerUnavailable,
+    EmbeddedServerError,
+    InvalidURL,
+    OrchestratorError,
+    PayloadTooLarge,
+    StoreFull,
+    UnsupportedServer,
+)
+
+if TYPE_CHECKING:
+    from orchestrator.states import State
+
+__all__ = [
+    "AuthenticationFailed",
+    "BrokerError",
+    "BrokerRefused",
+    "BrokerUnavailable",
+    "CacheKeyError",
+    "ConfigurationError",
+    "EmbeddedServerError",
+    "InvalidURL",
+    "MappingLengthMismatch",
+    "MappingMissingIterable",
+    "MissingResult",
+    "OrchestratorError",
+    "ParameterBindError",
+    "ParameterTypeError",
+    "PayloadTooLarge",
+    "RemoteError",
+    "RemoteTraceback",
+    "ReservedArgumentError",
+    "RunCancelled",
+    "RunCrashed",
+    "RunFailed",
+    "RunLost",
+    "SerializationError",
+    "StoreFull",
+    "TaskTimeout",
+    "UnknownTask",
+    "UnsupportedServer",
+    "UntrustedPayload",
+    "UpstreamTaskError",
+]
+
+
+class ConfigurationError(OrchestratorError, ValueError):
+    """A setting has a value that is not allowed; the message names the variable, the value seen and what is allowed."""
+
+
+class SerializationError(OrchestratorError, ValueError):
+    """A value cannot be packed, or bytes cannot be unpacked."""
+
+
+class UntrustedPayload(SerializationError):
+    """Bytes that may only be read with a valid signature have none, or one made with another key."""
+
+
+class ParameterBindError(OrchestratorError, TypeError):
+    """The arguments of a call do not fit the function's signature."""
+
+
+class ParameterTypeError(OrchestratorError, TypeError):
+    """An argument does not fit the annotation of its parameter."""
+
+
+class ReservedArgumentError(OrchestratorError, TypeError):
+    """A function has a parameter whose name means something to us: ``return_state`` or ``wait_for``."""
+
+
+class MappingMissingIterable(OrchestratorError, ValueError):
+    """``map`` was called without any iterable argument."""
+
+
+class MappingLengthMismatch(OrchestratorError, ValueError):
+    """``map`` was called with iterables of unequal lengths; the message lists them."""
+
+
+class UnknownTask(OrchestratorError, LookupError):
+    """No task of this name is known in this process; the message says which are."""
+
+
+class CacheKeyError(OrchestratorError, ValueError):
+    """A cache key cannot be computed because an argument has no stable content (a lock, a socket, an open file)."""
+
+
+class MissingResult(OrchestratorError):
+    """There is no result: the run has not ended, or what it returned was not kept or has expired."""
+
+
+class UpstreamTaskError(OrchestratorError):
+    """A run that this one depends on did not complete, so this one was never started.
+
+    ``upstream_run_id`` is the id of that run, or ``None`` when it is not known.
+    """
+
+    def __init__(self, message: str = "an upstream run did not complete", upstream_run_id: str | None = None) -> None:
+        super().__init__(message)
+        self.upstream_run_id = upstream_run_id
+
+
+class _RunEnded(OrchestratorError):
+    """Ends that are told with the run's :class:`~orchestrator.states.State` (``None`` when it is not known)."""
+
+    _default_message = "the run did not complete"
+
+    def __init__(self, message: str | None = None, state: State[Any] | None = None) -> None:
+        super().__init__(message or self._default_message)
+        self.state = state
+
+
+class RunFailed(_RunEnded):
+    """A run ended Failed without an exception, for example because it returned ``Failed(message=...)``."""
+
+    _default_message = "the run failed"
+
+
+class RunCancelled(_RunEnded):
+    """A run was cancelled. Also what is raised inside a running task to make it stop."""
+
+    _default_message = "the run was cancelled"
+
+
+class RunCrashed(_RunEnded):
+    """The infrastructure failed: the worker died, ran out of memory, or could not read the call."""
+
+    _default_message = "the run crashed"
+
+
+class RunLost(RunCrashed):
+    """The record of the run has vanished from the store: it expired, or the store came back empty."""
+
+    _default_message = "the record of the run is gone"
+
+
+class RemoteError(OrchestratorError):
+    """A run raised an exception whose class is not loaded in this process.
+
+    ``type_name`` is the qualified name of the class there, ``message`` its text, ``traceback`` the formatted remote
+    traceback (may be empty).
+
+    >>> str(RemoteError("shop.OutOfStock", "no more tea"))
+    'shop.OutOfStock: no more tea'
+    """
+
+    def __init__(self, type_name: str, message: str = "", traceback: str = "") -> None:
+        super().__init__(type_name, message, traceback)
+        self.type_name = type_name
+        self.message = message
+        self.traceback = traceback
+
+    def __str__(self) -> str:
+        return f"{self.type_name}: {self.message}" if self.message else self.type_name
+
+
+class RemoteTraceback(Exception):  # a note on an error rather than one, hence no "Error"
+    """The ``__cause__`` of an exception that was raised in another process; ``str()`` is the traceback from there."""
+
+    def __init__(self, text: str = "") -> None:
+        super().__init__(text)
+        self.text = text
+
+    def __str__(self) -> str:
+        return f"\n{self.text}" if self.text else ""
+
+
+class TaskTimeout(OrchestratorError, TimeoutError):
+    """A task ran longer than its ``timeout_seconds``. Raised inside the task, so that it can clean up."""
+
+    def __init__(self, message: str = "the task ran longer than its timeout") -> None:
+        super().__init__(message)

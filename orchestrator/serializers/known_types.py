@@ -1,0 +1,183 @@
+"""The classes that come back as themselves.
+
+Enums, dataclasses, pydantic models, named tuples and subclasses of ``str``, ``list``, ... travel under their name. A
+reader looks the name up here and nowhere else: it never imports, and a class is here because this process's own code
+named it, as an annotation of a task or with :func:`learn`. Any other name arrives as a plain dict, tuple or value.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+import sys
+import typing
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterator
+from enum import Enum
+from typing import Any, TypeVar
+
+_T = TypeVar("_T")
+
+_classes: dict[str, type] = {}
+
+_PLAIN = (str, int, float, bytes, list, dict, tuple, set, frozenset)
+
+
+def name_of(cls: type) -> str:
+    """The name under which a class travels: ``"shop.models:Order"``."""
+    return f"{cls.__module__}:{cls.__qualname__}"
+
+
+def find(name: object) -> type | None:
+    """The class that this process knows under a name, or ``None``."""
+    return _classes.get(name) if isinstance(name, str) else None
+
+
+def is_known(cls: type) -> bool:
+    """Whether instances of ``cls`` come back as themselves in this process."""
+    return _classes.get(name_of(cls)) is cls
+
+
+def learn(cls: _T) -> _T:
+    """Know a class from now on, and every class its fields name. Returns it, so it works as a decorator.
+
+    Args:
+        cls: A class, or any annotation (``list[Order]``, ``Order | None``). What does not travel by name is skipped.
+
+    >>> @learn
+    ... @dataclasses.dataclass
+    ... class Point:
+    ...     x: int
+    >>> is_known(Point)
+    True
+    """
+    _learn_all([cls])
+    return cls
+
+
+def learn_from_callable(fn: Callable[..., Any]) -> None:
+    """Know every class in the annotations of a function: parameters, result, and what their fields name, at any depth.
+
+    Annotations that cannot be resolved (names that exist only for the type checker) are skipped.
+
+    >>> @dataclasses.dataclass
+    ... class Order:
+    ...     number: int
+    >>> def ship(orders: list[Order]) -> None: ...
+    >>> ship.__annotations__ = {"orders": list[Order]}
+    >>> learn_from_callable(ship)
+    >>> is_known(Order)
+    True
+    """
+    _learn_all(_annotations(_innermost(fn)))
+
+
+def _learn_all(annotations: list[Any]) -> None:
+    seen: set[int] = set()
+    kept: list[Any] = []  # ids are only good while the objects live
+    waiting = list(annotations)
+    while waiting:
+        annotation = waiting.pop()
+        if id(annotation) in seen:
+            continue
+        seen.add(id(annotation))
+        kept.append(annotation)
+        if _is_class(annotation) and _travels_by_name(annotation):
+            _classes[name_of(annotation)] = annotation
+        waiting.extend(_inside(annotation))
+
+
+def _inside(annotation: Any) -> Iterator[Any]:
+    """The annotations that an annotation is made of."""
+    if isinstance(annotation, list | tuple):  # the parameters of a Callable
+        yield from annotation
+    elif isinstance(annotation, Enum):  # a member in a Literal
+        yield type(annotation)
+    elif isinstance(annotation, TypeVar):
+        yield from (annotation.__bound__, *annotation.__constraints__)
+    elif typing.get_origin(annotation) is not None:
+        yield from (typing.get_origin(annotation), *typing.get_args(annotation))
+    elif isinstance(annotation, type):
+        yield from _fields_of(annotation)
+    else:  # NewType, and "type" statements
+        yield from (getattr(annotation, name, None) for name in ("__supertype__", "__value__"))
+
+
+def _fields_of(cls: type) -> list[Any]:
+    if is_pydantic_model(cls):
+        model: Any = cls
+        if not model.__pydantic_complete__:
+            model.model_rebuild(raise_errors=False)
+        return [field.annotation for field in model.model_fields.values()]
+    if dataclasses.is_dataclass(cls) or typing.is_typeddict(cls) or hasattr(cls, "_field_defaults"):
+        return _annotations(cls)
+    return []
+
+
+def _annotations(owner: Any) -> list[Any]:
+    try:
+        return list(typing.get_type_hints(owner, include_extras=True).values())
+    except Exception:  # one name that does not resolve must not hide the others
+        return [_resolved(owner, annotation) for annotation in getattr(owner, "__annotations__", {}).values()]
+
+
+def _resolved(owner: Any, annotation: Any) -> Any:
+    if not isinstance(annotation, str):
+        return annotation
+    module = sys.modules.get(getattr(owner, "__module__", ""))
+    names = {**vars(module)} if module else {}
+    try:
+        # The same source text that the interpreter would have evaluated, had the annotation not been postponed.
+        return eval(annotation, {**names, **getattr(owner, "__globals__", {})}, _closure(owner))
+    except Exception:
+        return None
+
+
+def _closure(fn: Any) -> dict[str, Any]:
+    code, cells = getattr(fn, "__code__", None), getattr(fn, "__closure__", None)
+    if code is None or not cells:
+        return {}
+    filled = {name: cell for name, cell in zip(code.co_freevars, cells, strict=False) if _is_filled(cell)}
+    return {name: cell.cell_contents for name, cell in filled.items()}
+
+
+def _is_filled(cell: Any) -> bool:
+    try:
+        return cell.cell_contents is not cell
+    except ValueError:
+        return False
+
+
+def _innermost(fn: Any) -> Any:
+    while isinstance(fn, functools.partial):
+        fn = fn.func
+    fn = inspect.unwrap(fn)
+    fn = getattr(fn, "__func__", fn)  # methods, class methods, static methods
+    is_function = inspect.isfunction(fn) or inspect.isbuiltin(fn) or isinstance(fn, type)
+    return fn if is_function else type(fn).__call__
+
+
+def is_pydantic_model(cls: type) -> bool:
+    """Whether ``cls`` is a pydantic model; answers without importing pydantic."""
+    main = sys.modules.get("pydantic.main")
+    return main is not None and issubclass(cls, main.BaseModel) and cls is not main.BaseModel
+
+
+def is_namedtuple(cls: type) -> bool:
+    """Whether ``cls`` was made by ``namedtuple`` or ``NamedTuple``."""
+    return issubclass(cls, tuple) and isinstance(getattr(cls, "_fields", None), tuple)
+
+
+def _is_class(annotation: Any) -> bool:
+    return isinstance(annotation, type) and typing.get_origin(annotation) is None  # list[int] says that it is a type
+
+
+def _travels_by_name(cls: type) -> bool:
+    if cls.__module__ == "builtins":
+        return False
+    is_record = dataclasses.is_dataclass(cls) or is_pydantic_model(cls)
+    return is_record or (issubclass(cls, (Enum, *_PLAIN)) and cls is not Enum)
+
+
+_classes.update((name_of(cls), cls) for cls in (OrderedDict, Counter))

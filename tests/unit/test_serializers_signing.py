@@ -1,0 +1,115 @@
+"""Keys, and what a signature covers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.errors import SerializationError, UntrustedPayload
+from orchestrator.serializers import KeyRing, pack_call, pack_value, set_key_ring, unpack_call, unpack_value
+
+
+class Plain:
+    def __init__(self, inside: Any) -> None:
+        self.inside = inside
+
+
+def context() -> tuple[str | bytes, ...]:
+    return ("call", "1", "shop.order", "default", "run-1", b"meta")
+
+
+@pytest.fixture(autouse=True)
+def forget_keys() -> Any:
+    yield
+    set_key_ring(lambda: None)
+
+
+def use(*keys: bytes) -> None:
+    set_key_ring(lambda: KeyRing(keys))
+
+
+def test_without_a_key_nothing_is_pickled_and_the_error_says_what_to_do() -> None:
+    with pytest.raises(SerializationError) as caught:
+        pack_call([1, {"callback": [print, Plain(1)]}], {}, context=context)
+    text = str(caught.value)
+    assert "args[1]['callback'][0]" in text
+    assert "builtin_function_or_method" in text
+    assert "ORCHESTRATOR_SECRET_KEY" in text
+
+
+def test_plain_bodies_ask_neither_for_keys_nor_for_the_context() -> None:
+    set_key_ring(lambda: pytest.fail("asked for keys"))
+    body = pack_call([(1, {2})], {}, context=lambda: pytest.fail("asked for the context")).body
+    assert unpack_call(body, context=lambda: pytest.fail("asked"), upstream_values={})[0] == [(1, {2})]
+
+
+def test_a_pickle_comes_back_under_the_same_key() -> None:
+    use(b"a" * 32)
+    body = pack_call([Plain(1)], {"x": Plain(2)}, context=context).body
+    args, kwargs = unpack_call(body, context=context, upstream_values={})
+    assert (args[0].inside, kwargs["x"].inside) == (1, 2)
+
+
+def test_keys_can_be_changed_without_a_pause() -> None:
+    use(b"old" * 11)
+    body = pack_value(Plain(1), context=context)
+    use(b"new" * 11, b"old" * 11)
+    assert unpack_value(body, context=context).inside == 1
+    newer = pack_value(Plain(2), context=context)
+    use(b"new" * 11)
+    assert unpack_value(newer, context=context).inside == 2
+    with pytest.raises(UntrustedPayload, match="another ORCHESTRATOR_SECRET_KEY"):
+        unpack_value(body, context=context)
+
+
+def test_without_a_key_no_pickle_is_read() -> None:
+    use(b"a" * 32)
+    body = pack_value(Plain(1), context=context)
+    set_key_ring(lambda: None)
+    with pytest.raises(UntrustedPayload, match="set ORCHESTRATOR_SECRET_KEY"):
+        unpack_value(body, context=context)
+
+
+parts = st.lists(st.text(max_size=4) | st.binary(max_size=4), max_size=4)
+
+
+def as_bytes(context: list[str | bytes]) -> list[bytes]:
+    return [part.encode("utf-8", "surrogatepass") if isinstance(part, str) else part for part in context]
+
+
+@given(parts, parts)
+def test_a_body_is_good_in_its_own_context_only(mine: list[str | bytes], other: list[str | bytes]) -> None:
+    use(b"a" * 32)
+    body = pack_call([Plain(1)], {}, context=lambda: mine).body
+    unpack_call(body, context=lambda: mine, upstream_values={})
+    if as_bytes(mine) != as_bytes(other):
+        with pytest.raises(UntrustedPayload):
+            unpack_call(body, context=lambda: other, upstream_values={})
+
+
+def test_parts_do_not_run_into_each_other() -> None:
+    use(b"a" * 32)
+    body = pack_value(Plain(1), context=lambda: ("ab", "c"))
+    with pytest.raises(UntrustedPayload):
+        unpack_value(body, context=lambda: ("a", "bc"))
+
+
+def test_a_large_body_is_signed_as_it_is_sent_and_compressed() -> None:
+    use(b"a" * 32)
+    body = pack_value(Plain("x" * 100_000), context=context)
+    assert body[0] == 0xC1
+    assert len(body) < 2_000
+    assert unpack_value(body, context=context).inside == "x" * 100_000
+
+
+@pytest.mark.parametrize("keys", [[], [b""], [b"a", b""]])
+def test_a_ring_without_keys_is_refused(keys: list[bytes]) -> None:
+    with pytest.raises(ValueError, match="key"):
+        KeyRing(keys)
+
+
+def test_keys_do_not_show() -> None:
+    assert "secret" not in repr(KeyRing([b"secret"]))
