@@ -1,0 +1,315 @@
+"""From a call on a task to an envelope: bound, packed once, sent.
+
+A frame holds what is the same for all calls of one ``submit`` or ``map`` (route, flow, options), so that a map of
+100,000 costs one frame and 100,000 packed bodies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import msgpack
+
+from brokers.contract import ASYNC_LANE, SYNC_LANE, Envelope, Route
+from orchestrator import serializers
+from orchestrator.context import current_attempt, current_flow_run, current_tags
+from orchestrator.errors import UpstreamTaskError
+from orchestrator.fleet import Fleet, current_fleet
+from orchestrator.futures import PrefectFuture, PrefectFutureList
+from orchestrator.ids import new_run_id
+from orchestrator.options import ON_SENDING, check_priority, check_queue, limit_of, rate_of
+from orchestrator.states import State
+
+if TYPE_CHECKING:
+    from orchestrator.tasks import Task
+
+VERSION = "1"
+"""Version of the envelope. Workers ignore fields of the meta they do not know."""
+
+
+def call_context(task_key: str, run_id: str, meta: bytes | None) -> tuple[str | bytes, ...]:
+    """What a signed call is bound to: its body is worth nothing under another name, id or options."""
+    return ("call", VERSION, task_key, run_id, meta or b"")
+
+
+def _milliseconds(name: str, value: float | timedelta | datetime) -> int:
+    if isinstance(value, datetime):
+        if value.tzinfo is None:
+            raise ValueError(f"{name}={value!r} has no time zone: write datetime.now(UTC) + ... or give seconds")
+        value = value - datetime.now(UTC)
+    seconds = value.total_seconds() if isinstance(value, timedelta) else value
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or seconds != seconds or seconds > 1e10:
+        raise ValueError(f"{name}={value!r} must be seconds, a timedelta or an aware datetime")
+    return max(0, round(seconds * 1000))
+
+
+@dataclass(frozen=True, slots=True)
+class CallOptions:
+    """Options of one call; times in milliseconds from now."""
+
+    delay_ms: int = 0
+    expires_ms: int | None = None
+    priority: str | None = None
+    queue: str | None = None
+    idempotency_key: str | None = None
+
+    @classmethod
+    def checked(
+        cls,
+        countdown: float | timedelta | None,
+        eta: datetime | None,
+        expires: float | timedelta | datetime | None,
+        priority: str | None,
+        queue: str | None,
+        idempotency_key: str | None,
+    ) -> CallOptions:
+        """From what users give. Raises ValueError naming the option."""
+        if countdown is not None and eta is not None:
+            raise ValueError("give countdown or eta, not both")
+        when = countdown if countdown is not None else eta
+        name = "countdown" if countdown is not None else "eta"
+        check_queue(queue)
+        if priority is not None:
+            check_priority(priority)
+        if idempotency_key is not None and not (isinstance(idempotency_key, str) and 0 < len(idempotency_key) <= 512):
+            raise ValueError(f"idempotency_key={idempotency_key!r} must be a text of 1 to 512 characters")
+        return cls(
+            0 if when is None else _milliseconds(name, when),
+            None if expires is None else _milliseconds("expires", expires),
+            priority,
+            queue,
+            idempotency_key,
+        )
+
+
+NO_OPTIONS = CallOptions()
+
+
+class Frame:
+    """What the calls of one submit or map have in common.
+
+    Args:
+        fleet: where they go.
+        task: the task.
+        wait_for: runs that must have completed before.
+        options: options of the calls.
+        watched: whether the ends are sent to this process's inbox.
+    """
+
+    __slots__ = ("_extras", "_fleet", "_flow_run_id", "_meta", "_reply_to", "_route", "_task", "queue")
+
+    def __init__(
+        self, fleet: Fleet, task: Task[..., Any], wait_for: Iterable[Any] | None, options: CallOptions, watched: bool
+    ) -> None:
+        self._fleet, self._task = fleet, task
+        self._flow_run_id, self._meta = _surroundings(task)
+        self._reply_to = fleet.open_inbox() if watched else None
+        self.queue = options.queue or task.options.queue or fleet.settings.default_queue
+        lane = ASYNC_LANE if task.isasync else SYNC_LANE
+        self._route = str(Route(self.queue, options.priority or task.options.priority, lane))
+        self._extras = _extras(fleet, task, wait_for, options)
+        fleet.queues_used.add(self.queue)
+
+    def envelope(self, run_id: str, args: Sequence[Any], kwargs: dict[str, Any]) -> Envelope:
+        """The envelope of one call.
+
+        Raises:
+            SerializationError, PayloadTooLarge: the arguments cannot be sent.
+        """
+        task = self._task
+        body, upstreams = serializers.pack_call(
+            args, kwargs, context=lambda: call_context(task.task_key, run_id, self._meta), limits=self._fleet.limits
+        )
+        extras = self._extras
+        if upstreams:
+            extras = dict(extras or {})
+            extras["r"] = [*extras.get("r", ()), *upstreams]
+            extras["u"] = msgpack.packb([upstream for upstream, _ in upstreams])
+        return Envelope(
+            run_id, task.task_key, self._route, body, self._flow_run_id, self._reply_to, self._meta, extras or None
+        )
+
+
+def _surroundings(task: Task[..., Any]) -> tuple[str | None, bytes | None]:
+    """The flow run around this line, and the packed meta: tags, options that differ, parent run, flow parameters."""
+    flow_run, parent = current_flow_run.get(), current_attempt.get()
+    meta: dict[str, Any] = {}
+    tags = task.options.tags | current_tags.get()
+    if tags:
+        meta["g"] = sorted(tags)
+    if parent is not None:
+        meta["P"] = parent.run_id
+    changed = {name: value for name, value in task.overrides.items() if name not in ON_SENDING}
+    if changed:
+        meta["o"] = serializers.pack_value(
+            changed, context=lambda: ("options", task.task_key), limits=serializers.PayloadLimits()
+        )
+    if flow_run is not None and task.options.caching is not None:
+        meta["F"] = flow_run.parameters_hash()
+    flow_run_id = flow_run.run_id if flow_run is not None else (parent.flow_run_id if parent is not None else None)
+    return flow_run_id, msgpack.packb(meta) if meta else None
+
+
+def _extras(
+    fleet: Fleet, task: Task[..., Any], wait_for: Iterable[Any] | None, options: CallOptions
+) -> dict[str, Any] | None:
+    extras: dict[str, Any] = {}
+    if wait_for is not None:
+        extras["r"] = list(dict.fromkeys(_upstreams(wait_for)))
+    if options.delay_ms:
+        extras["d"] = options.delay_ms
+    if options.expires_ms is not None:
+        extras["x"] = options.expires_ms
+    if options.idempotency_key is not None:
+        extras["i"] = [f"{task.task_key}:{options.idempotency_key}", int(fleet.settings.result_ttl_seconds * 1000)]
+    interval = rate_of(task.options.rate_limit)
+    if interval is not None:
+        extras["g"] = f"{task.task_key}|{interval:.3f}|0"
+    limit = limit_of(task.options.concurrency, task.task_key)
+    if limit is not None:
+        extras["l"] = f"{limit[0]}|{limit[1]}"
+    if task.options.max_deliveries is not None:
+        extras["y"] = str(task.options.max_deliveries)
+    if fleet.keeps_calls:
+        extras["p"] = fleet.process
+    return extras or None
+
+
+def _upstreams(wait_for: Iterable[Any]) -> Iterable[tuple[str, bool]]:
+    """The runs behind the members of ``wait_for``: futures, states, lists of them; other values stand for nothing."""
+    from orchestrator.binding import allow_failure
+
+    if isinstance(wait_for, PrefectFuture | State | allow_failure):
+        wait_for = [wait_for]
+    for member in wait_for:
+        goes_on = isinstance(member, allow_failure)
+        inner = member.value if isinstance(member, allow_failure) else member
+        if isinstance(inner, PrefectFuture):
+            yield inner.run_id, goes_on
+        elif isinstance(inner, State):
+            if not inner.is_completed() and not goes_on:
+                raise UpstreamTaskError(f"wait_for holds {inner!r}, which did not complete", inner.task_run_id)
+        elif isinstance(inner, list | tuple | set | frozenset):
+            yield from ((run_id, goes_on or lenient) for run_id, lenient in _upstreams(inner))
+
+
+def send_call(
+    task: Task[..., Any],
+    args: Sequence[Any],
+    kwargs: dict[str, Any],
+    *,
+    wait_for: Iterable[Any] | None = None,
+    options: CallOptions = NO_OPTIONS,
+    watched: bool = False,
+) -> PrefectFuture[Any]:
+    """Send one call now; returns once the server has confirmed it."""
+    fleet = current_fleet()
+    envelope = Frame(fleet, task, wait_for, options, watched).envelope(new_run_id(), args, kwargs)
+    (run_id,) = fleet.send([envelope])
+    return _handle(fleet, run_id, watched and run_id == envelope.run_id)
+
+
+async def asend_call(
+    task: Task[..., Any],
+    args: Sequence[Any],
+    kwargs: dict[str, Any],
+    *,
+    wait_for: Iterable[Any] | None = None,
+    options: CallOptions = NO_OPTIONS,
+    watched: bool = False,
+) -> PrefectFuture[Any]:
+    """:func:`send_call` without blocking the event loop."""
+    fleet = await _fleet_for_loop(watched)
+    envelope = Frame(fleet, task, wait_for, options, watched).envelope(new_run_id(), args, kwargs)
+    (run_id,) = await fleet.sender.asend([envelope])
+    return _handle(fleet, run_id, False)
+
+
+async def _fleet_for_loop(watched: bool) -> Fleet:
+    """The fleet, made ready off the loop: reading settings and opening the inbox may block."""
+    from orchestrator.fleet import fleet_is_ready
+
+    if fleet_is_ready(watched):
+        return current_fleet()
+    import asyncio
+
+    def ready() -> Fleet:
+        fleet = current_fleet()
+        if watched:
+            fleet.open_inbox()
+        return fleet
+
+    return await asyncio.to_thread(ready)
+
+
+def _handle(fleet: Fleet, run_id: str, watched: bool) -> PrefectFuture[Any]:
+    future: PrefectFuture[Any] = PrefectFuture(run_id, source=fleet)
+    if watched:
+        fleet.watch(future)
+    return future
+
+
+def send_calls(
+    task: Task[..., Any],
+    rows: Sequence[tuple[Sequence[Any], dict[str, Any]]],
+    wait_for: Iterable[Any] | None,
+    soon: bool,
+) -> PrefectFutureList[Any]:
+    """Send many calls, in slices; nothing is sent when one of them cannot be.
+
+    Args:
+        task: the task.
+        rows: arguments of each call.
+        wait_for: runs that must have completed before all of them.
+        soon: return before the server has confirmed; a call that cannot be sent has a Crashed handle.
+    """
+    fleet = current_fleet()
+    if not rows:
+        return PrefectFutureList()
+    frame = Frame(fleet, task, wait_for, NO_OPTIONS, True)
+    envelopes = [frame.envelope(new_run_id(), args, kwargs) for args, kwargs in rows]
+    futures = PrefectFutureList(PrefectFuture(envelope.run_id, source=fleet) for envelope in envelopes)
+    for future in futures:
+        fleet.watch(future)
+    if soon:
+        fleet.send_soon(envelopes, futures)
+    else:
+        fleet.send(envelopes)
+    return futures
+
+
+def _pack_future(future: PrefectFuture[Any], packing: Any) -> Any:
+    return packing.upstream(future.run_id, False)
+
+
+def _pack_allow_failure(wrapped: Any, packing: Any) -> Any:
+    inner = wrapped.value
+    if isinstance(inner, PrefectFuture):
+        return packing.upstream(inner.run_id, True)
+    if isinstance(inner, State):
+        return inner.result(raise_on_failure=False)
+    return inner
+
+
+def _pack_state(state: State[Any], packing: Any) -> Any:
+    if state.is_completed():
+        return state.data
+    raise UpstreamTaskError(
+        f"an argument is {state!r}, which did not complete; wrap it in allow_failure()", state.task_run_id
+    )
+
+
+def _register_replacements() -> None:
+    from orchestrator.binding import allow_failure, unmapped
+
+    serializers.register_replacement(PrefectFuture, _pack_future)
+    serializers.register_replacement(allow_failure, _pack_allow_failure)
+    serializers.register_replacement(State, _pack_state)
+    serializers.register_replacement(unmapped, lambda wrapped, packing: wrapped.value)
+    serializers.set_handle_factory(PrefectFuture)
+
+
+_register_replacements()

@@ -1,0 +1,46 @@
+"""Says every two seconds that some consumers live, for as long as their process does.
+
+The supervisor beats for its children: a child that is busy in C code for an hour is alive, and a child that is dead is
+known to be. The lease is the server's time, so a clock that jumps here changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from orchestrator.chores.chore import Chore
+from orchestrator.fleet import Fleet
+
+
+class Heartbeat(Chore):
+    """Beats for consumers.
+
+    Args:
+        fleet: whose store.
+        consumers: the consumers that live, and what they say of themselves; asked before each beat.
+        found_dead: gets consumers (of anyone) whose lease has run out.
+    """
+
+    name = "heartbeat"
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        consumers: Callable[[], Mapping[str, Mapping[str, str]]],
+        found_dead: Callable[[list[str]], None],
+    ) -> None:
+        super().__init__()
+        self._fleet, self._consumers, self._found_dead = fleet, consumers, found_dead
+        self._described: dict[str, Mapping[str, str]] = {}
+
+    def run_once(self) -> float:
+        settings = self._fleet.settings
+        living = self._consumers()
+        for name, facts in living.items():
+            if facts and self._described.get(name) != facts:
+                self._fleet.broker.describe_worker(name, facts, settings.lease_seconds * 10)
+                self._described[name] = dict(facts)
+        dead = self._fleet.broker.beat(list(living), settings.lease_seconds)
+        if dead:
+            self._found_dead([name for name in dead if name not in living])
+        return settings.beat_seconds

@@ -1,0 +1,279 @@
+"""This process's connection to the fleet: sends calls, resolves handles, asks and orders.
+
+One per process, found at the first use (``current_fleet``), made anew after a fork. It owns one sender (group commit)
+and one inbox (one thread, one connection for any number of handles).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from brokers.contract import SETTLED, Envelope, Settled, Status
+from brokers.embedded import EmbeddedServer, default_home, secret_key
+from brokers.redis.broker import RedisBroker
+from brokers.redis.inbox import Inbox
+from brokers.redis.sender import Parcel, Sender
+from brokers.redis.wire import Wires
+from brokers.urls import ServerAddress, engine_of, parse_url
+from orchestrator import serializers
+from orchestrator.errors import BrokerError, ConfigurationError
+from orchestrator.outcomes import open_state, read_outcome
+from orchestrator.run_logs import LogShipper
+from orchestrator.serializers import KeyRing, PayloadLimits
+from orchestrator.settings import Settings
+from orchestrator.states import State, StateType
+
+if TYPE_CHECKING:
+    from orchestrator.futures import PrefectFuture
+
+log = logging.getLogger("orchestrator.fleet")
+
+
+class Fleet:
+    """Everything a process needs to talk to one fleet. Nothing is opened before it is needed.
+
+    Args:
+        settings: which server, which namespace, how patient.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.process = secrets.token_hex(6)
+        self.embedded: EmbeddedServer | None = None
+        self.limits = PayloadLimits(settings.compress_above_bytes, settings.max_payload_bytes)
+        self.wires = Wires(
+            self._locator(),
+            command_timeout_seconds=settings.command_timeout_seconds,
+            connect_timeout_seconds=settings.connect_timeout_seconds,
+        )
+        self.broker = RedisBroker(self.wires, settings.namespace, result_ttl_seconds=settings.result_ttl_seconds)
+        self.sender = Sender(self.broker.submit)
+        self.logs = LogShipper(self.broker, settings.log_lines_per_run)
+        self.queues_used: set[str] = set()
+        self._open: dict[str, PrefectFuture[Any]] = {}
+        self._also_open: dict[str, list[PrefectFuture[Any]]] = {}
+        self._inbox: Inbox | None = None
+        self._inbox_lock = threading.Lock()
+        self._warned: set[str] = set()
+        self.keeps_calls = False  # this process runs its flows' calls by itself (no worker does)
+
+    @property
+    def home(self) -> Path:
+        """Directory of the private server."""
+        return self.settings.home or default_home()
+
+    def _locator(self) -> Callable[[], ServerAddress]:
+        url = self.settings.redis_url or self.settings.broker_url
+        if url is None:
+            self.embedded = EmbeddedServer(self.home)
+            embedded = self.embedded
+            return lambda: parse_url(embedded.ensure())
+        if engine_of(url) == "celery":
+            raise ConfigurationError(
+                "the Celery engine is not part of this version: set ORCHESTRATOR_REDIS_URL (redis://, rediss://, "
+                "unix://, redis+sentinel://) and unset ORCHESTRATOR_BROKER_URL"
+            )
+        address = parse_url(url)
+        return lambda: address
+
+    def key_ring(self) -> KeyRing | None:
+        """The keys that sign pickled values: those of the settings, else the private server's own."""
+        keys: Sequence[bytes] = self.settings.secret_keys
+        if not keys and self.embedded is not None:
+            keys = [secret_key(self.home)]
+        return KeyRing(keys) if keys else None
+
+    @property
+    def ready(self) -> bool:
+        """Whether a connection has been made."""
+        return self.wires.used
+
+    # -- sending -------------------------------------------------------------------------------------------------
+
+    def send(self, envelopes: Sequence[Envelope]) -> list[str]:
+        """Send now; returns the run ids once the server has confirmed. Raises BrokerError."""
+        return self.sender.send(envelopes)
+
+    def send_soon(self, envelopes: Sequence[Envelope], futures: Sequence[PrefectFuture[Any]]) -> None:
+        """Send within about a millisecond; if that fails the futures are Crashed with the error, loudly."""
+
+        def sent(parcel: Parcel) -> None:
+            if parcel.error is not None:
+                self._fail(futures, parcel.error)
+
+        self.sender.send_soon(envelopes, sent)
+
+    def _fail(self, futures: Sequence[PrefectFuture[Any]], error: BaseException) -> None:
+        log.error("%d calls could not be sent: %s", len(futures), error)
+        for future in futures:
+            self._open.pop(future.run_id, None)
+            future.settle_state(
+                State(
+                    StateType.CRASHED, "NotSent", f"could not be sent: {error}", data=error, task_run_id=future.run_id
+                )
+            )
+
+    def open_inbox(self) -> str:
+        """The name of this process's inbox, which is being read from now on."""
+        if self._inbox is None:
+            with self._inbox_lock:
+                if self._inbox is None:
+                    inbox = Inbox(self.broker, self.process, on_settled=self._on_settled, on_gap=self._on_gap)
+                    inbox.start()
+                    self._inbox = inbox
+        return self.process
+
+    # -- resolving -----------------------------------------------------------------------------------------------
+
+    def watch(self, future: PrefectFuture[Any]) -> None:
+        """The end of this future's run will come to the inbox: its call names the inbox, or will when it is sent."""
+        future.watched = True
+        self._open[future.run_id] = future
+
+    def attach(self, futures: list[PrefectFuture[Any]]) -> None:
+        """Make sure that these futures will be settled: flush what waits to be sent, register at the store."""
+        self.sender.flush()
+        strange = [future for future in futures if not future.settled and self._add(future)]
+        if not strange:
+            return
+        inbox = self.open_inbox()
+        self._on_settled(self.broker.expect(list({future.run_id for future in strange}), inbox))
+
+    def _add(self, future: PrefectFuture[Any]) -> bool:
+        """Whether this run was not being watched yet."""
+        first = self._open.setdefault(future.run_id, future)
+        if first is not future:
+            others = self._also_open.setdefault(future.run_id, [])
+            if not any(other is future for other in others):
+                others.append(future)
+                return True
+            return False
+        news, future.watched = not future.watched, True
+        return news
+
+    def _on_settled(self, ends: list[Settled]) -> None:
+        long_ones: list[str] = []
+        for run_id, status, outcome in ends:
+            if not outcome and status != Status.UNKNOWN:
+                long_ones.append(run_id)
+                continue
+            self._settle(run_id, status, outcome)
+        if long_ones:
+            for record in self.broker.read(long_ones):
+                self._settle(record.run_id, record.status, record.outcome or b"\0")
+
+    def _settle(self, run_id: str, status: bytes, outcome: bytes) -> None:
+        future = self._open.pop(run_id, None)
+        if future is not None:
+            future.settle(status, outcome)
+        for other in self._also_open.pop(run_id, ()):
+            other.settle(status, outcome)
+
+    def _on_gap(self) -> None:
+        """Messages may have been lost: ask again for everything that is open."""
+        self.sender.flush()
+        run_ids = list(self._open)
+        if run_ids:
+            self._on_settled(self.broker.expect(run_ids, self.process))
+
+    # -- asking and ordering -------------------------------------------------------------------------------------
+
+    def latest_state(self, run_id: str) -> State[Any]:
+        """The state of a run by its id. A run nobody knows is Crashed, named Lost."""
+        self.sender.flush()
+        record = self.broker.read([run_id])[0]
+        if record.status in SETTLED or record.status == Status.UNKNOWN:
+            return read_outcome(run_id, record.status, record.outcome or b"\0")
+        return open_state(run_id, record.status, record.retries, record.crashes)
+
+    def cancel(self, run_ids: list[str]) -> list[bool]:
+        """Ask runs to stop; whether there was anything left to stop."""
+        self.sender.flush()
+        return [status not in SETTLED and status != Status.UNKNOWN for status in self.broker.cancel(run_ids)]
+
+    def still_waiting(self, futures: list[PrefectFuture[Any]]) -> None:
+        """Say once per queue when no live worker serves it."""
+        try:
+            served = self.served_queues()
+        except BrokerError as error:
+            log.warning("waiting for %d runs; the server does not answer: %s", len(futures), error)
+            return
+        idle = {queue for queue in self.queues_used if queue not in served} - self._warned
+        if idle:
+            self._warned |= idle
+            log.warning(
+                "waiting for %d runs, but no live worker serves the queue %s: the calls are kept; "
+                "start one with `orchestrator worker -A your.module -Q %s`",
+                len(futures),
+                ", ".join(sorted(idle)),
+                ",".join(sorted(idle)),
+            )
+
+    def served_queues(self) -> set[str]:
+        """The queues that live workers read."""
+        return {queue for facts in self.live_workers().values() for queue in facts.get("queues", "").split(",")}
+
+    def live_workers(self) -> dict[str, dict[str, str]]:
+        """The live consumers, and what they say of themselves."""
+        return self.broker.workers(self.settings.lease_seconds)
+
+    def close(self) -> None:
+        """Send what waits and close everything."""
+        try:
+            self.sender.flush()
+            self.logs.flush()
+        except BrokerError as error:
+            log.warning("closing, although not everything could be sent: %s", error)
+        if self._inbox is not None:
+            self._inbox.stop()
+            self._inbox = None
+        self.wires.close()
+        if self.embedded is not None:
+            self.embedded.release()
+
+
+_current: Fleet | None = None
+_current_lock = threading.Lock()
+
+
+def current_fleet() -> Fleet:
+    """The fleet of this process, by its settings; made at the first use."""
+    global _current
+    if _current is None:
+        with _current_lock:
+            if _current is None:
+                from orchestrator.settings import current
+
+                _current = Fleet(current())
+                serializers.set_key_ring(_current.key_ring)
+    return _current
+
+
+def fleet_is_ready(with_inbox: bool) -> bool:
+    """Whether the fleet can be used without blocking for set-up."""
+    fleet = _current
+    return fleet is not None and fleet.ready and (not with_inbox or fleet._inbox is not None)
+
+
+def use_fleet(fleet: Fleet | None) -> Fleet | None:
+    """Make this the process's fleet (``None``: find it anew at the next use); returns the one before."""
+    global _current
+    before, _current = _current, fleet
+    if fleet is not None:
+        serializers.set_key_ring(fleet.key_ring)
+    return before
+
+
+def _forget_after_fork() -> None:
+    global _current, _current_lock
+    _current = None  # its sockets and threads are the parent's
+    _current_lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_forget_after_fork)

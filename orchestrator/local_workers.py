@@ -1,0 +1,134 @@
+"""Workers that a flow brings along when none is running: threads of this process, for the life of the flow.
+
+Only on the private server. The calls are kept in a queue of this process, so that other programs' workers do not get
+tasks they do not know; should this process die, they go to the common queue.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from orchestrator import registry
+from orchestrator.chores import Heartbeat, Mover, Rescue
+from orchestrator.fleet import Fleet
+from orchestrator.futures import PrefectFuture, wait_for_all
+from orchestrator.slots import Slots, SlotsOptions
+
+if TYPE_CHECKING:
+    from orchestrator.tasks import Task
+
+log = logging.getLogger("orchestrator.local_workers")
+
+
+class LocalWorkers:
+    """Slots in this process, with the chores that slots need.
+
+    Args:
+        fleet: where the calls come from.
+        options: how many places, for which queues.
+    """
+
+    def __init__(self, fleet: Fleet, options: SlotsOptions, keeps_calls: bool = False) -> None:
+        self._fleet = fleet
+        self.slots = Slots(fleet, options)
+        self._living = {self.slots.consumer: describe(options.queues, options.threads)}
+        if keeps_calls:  # a call is kept for a process only while that process is known to live
+            self._living[fleet.process] = {}
+        rescue = Rescue(fleet)
+        heartbeat = Heartbeat(fleet, lambda: self._living, rescue.take_over)
+        self._chores = [heartbeat, rescue, Mover(fleet)]
+
+    def start(self) -> None:
+        """Begin to work. Raises BrokerError."""
+        self._chores[0].run_once()  # alive before the first claim
+        self.slots.start()
+        for chore in self._chores:
+            chore.start()
+
+    def stop(self, grace_seconds: float = 25.0) -> None:
+        """Finish what runs, hand back the rest."""
+        self.slots.stop(grace_seconds)
+        for chore in self._chores:
+            chore.stop()
+        for consumer in self._living:
+            if consumer != self.slots.consumer:
+                self._fleet.broker.take_over(consumer, charge_noted=False)
+
+
+def describe(queues: Iterable[str], threads: int) -> dict[str, str]:
+    """What a consumer says of itself."""
+    import os
+    import platform
+
+    return {
+        "host": platform.node(),
+        "pid": str(os.getpid()),
+        "queues": ",".join(queues),
+        "threads": str(threads),
+        "tasks": ",".join(registry.keys()),
+    }
+
+
+class _Shared:
+    """The local workers of this process, shared by the flows that run in it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._users = 0
+        self._workers: LocalWorkers | None = None
+
+    def join(self, fleet: Fleet) -> FlowsWorkers:
+        with self._lock:
+            if self._workers is None:
+                threads = fleet.settings.local_worker_threads
+                options = SlotsOptions(("~" + fleet.process,), threads, consumer=fleet.process + ".local")
+                workers = LocalWorkers(fleet, options, keeps_calls=True)
+                workers.start()
+                self._workers = workers
+                fleet.keeps_calls = True
+            self._users += 1
+        return FlowsWorkers(fleet, self)
+
+    def leave(self, fleet: Fleet) -> None:
+        with self._lock:
+            self._users -= 1
+            if self._users or self._workers is None:
+                return
+            workers, self._workers = self._workers, None
+            fleet.keeps_calls = False
+        workers.stop()
+
+
+class FlowsWorkers:
+    """One flow's share in the local workers."""
+
+    def __init__(self, fleet: Fleet, shared: _Shared) -> None:
+        self._fleet, self._shared = fleet, shared
+        self._expected: list[PrefectFuture[Any]] = []
+
+    def expect(self, futures: Iterable[PrefectFuture[Any]]) -> None:
+        """The flow submitted these."""
+        self._expected.extend(futures)
+
+    def finish(self) -> None:
+        """The flow has ended: its calls are done before the workers go, as leaving an executor does."""
+        wait_for_all(self._expected, None)
+        self._shared.leave(self._fleet)
+
+
+_shared = _Shared()
+
+
+def local_workers_for(fleet: Fleet, task: Task[..., Any]) -> FlowsWorkers | None:
+    """Workers for a flow of this process, or ``None`` when a live worker knows its task or the server is not private."""
+    if fleet.embedded is None:
+        return None
+    queue = task.options.queue or fleet.settings.default_queue
+    for facts in fleet.live_workers().values():
+        if queue in facts.get("queues", "").split(","):
+            if any(registry.same_task(task.task_key, key) for key in facts.get("tasks", "").split(",")):
+                return None
+    return _shared.join(fleet)

@@ -1,0 +1,82 @@
+"""The cache of results, shared by the whole fleet because it lives in the store."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, Final
+
+from orchestrator import serializers
+from orchestrator.errors import SerializationError
+from orchestrator.fleet import Fleet, current_fleet
+
+FOREVER_SECONDS: Final = 365 * 86_400.0
+CLAIM_SECONDS: Final = 3600.0  # a claim outlives no run that is longer, but a crashed one's is taken over: see claim()
+
+
+class StoreCache:
+    """Results by cache key, in the store of this process's fleet.
+
+    Args:
+        fleet: whose store; the process's own, found at the first use, unless given.
+    """
+
+    def __init__(self, fleet: Fleet | None = None) -> None:
+        self._fleet = fleet
+
+    @property
+    def fleet(self) -> Fleet:
+        """Whose store it is."""
+        return self._fleet or current_fleet()
+
+    def get(self, key: str) -> tuple[bool, Any]:
+        """Whether there is a result, and which; one that cannot be read here counts as none."""
+        body = self.fleet.broker.cache_get(_hashed(key))
+        if body is None:
+            return False, None
+        try:
+            return True, serializers.unpack_value(body, context=lambda: ("cache", key))
+        except SerializationError:
+            return False, None
+
+    def put(self, key: str, value: Any, ttl_seconds: float | None) -> None:
+        """Keep a result; without an expiration for a year."""
+        body = serializers.pack_value(value, context=lambda: ("cache", key), limits=self.fleet.limits)
+        self.fleet.broker.cache_put(_hashed(key), body, ttl_seconds or FOREVER_SECONDS)
+
+    def claim(self, key: str, run_id: str) -> str:
+        """The run that computes this key now: ``run_id`` itself unless another, living one does."""
+        hashed = _hashed(key)
+        holder = self.fleet.broker.cache_lock(hashed, run_id, CLAIM_SECONDS)
+        if holder == run_id:
+            return run_id
+        if self.fleet.latest_state(holder).is_settled():  # it ended without letting go: it crashed
+            self.fleet.broker.cache_unlock(hashed)
+            return self.fleet.broker.cache_lock(hashed, run_id, CLAIM_SECONDS)
+        return holder
+
+    def release(self, key: str) -> None:
+        """Let others compute it."""
+        self.fleet.broker.cache_unlock(_hashed(key))
+
+
+def _hashed(key: str) -> str:
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+class MemoryCache:
+    """Results of this process only; for tests without a server."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, Any] = {}
+
+    def get(self, key: str) -> tuple[bool, Any]:
+        return key in self._values, self._values.get(key)
+
+    def put(self, key: str, value: Any, ttl_seconds: float | None) -> None:
+        self._values[key] = value
+
+    def claim(self, key: str, run_id: str) -> str:
+        return run_id
+
+    def release(self, key: str) -> None:
+        return None

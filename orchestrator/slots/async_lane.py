@@ -1,0 +1,178 @@
+"""Slots for async tasks: an event loop in a thread of its own, fed by another thread."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from brokers.contract import Delivery, Settlement
+from brokers.redis.queue import QueueReader
+from orchestrator.engine import cancelled_runs, run_attempt_async
+from orchestrator.errors import BrokerError
+from orchestrator.slots.delivered import Refusal, handed_back, refused, settlement_for
+from orchestrator.slots.finished import note_refused
+from orchestrator.slots.running import RunningCall
+
+if TYPE_CHECKING:
+    from orchestrator.slots.slots import Slots
+
+log = logging.getLogger("orchestrator.slots")
+LARGEST_BATCH: Final = 128
+
+
+class AsyncLane:
+    """The slots for async tasks.
+
+    Args:
+        slots: what it belongs to.
+        reader: reads its routes.
+        count: how many calls may run at once.
+    """
+
+    def __init__(self, slots: Slots, reader: QueueReader, count: int) -> None:
+        self._slots = slots
+        self._reader = reader
+        self._count = count
+        self._running = 0
+        self._changed = threading.Condition()
+        self._loop = asyncio.new_event_loop()
+        self._loop_thread = threading.Thread(target=self._run_loop, name="async-slots", daemon=True)
+        self._feeder = threading.Thread(target=self._feed, name="async-feeder", daemon=True)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def start(self) -> None:
+        """Start the loop and its feeder."""
+        self._loop_thread.start()
+        self._feeder.start()
+
+    def _run_loop(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._loop.run_forever()
+        finally:
+            self._loop.close()
+
+    # -- the feeder's thread -------------------------------------------------------------------------------------
+
+    def _feed(self) -> None:
+        pause = 0.05
+        while not self._slots.draining:
+            with self._changed:
+                while self._running >= self._count and not self._slots.draining:
+                    self._changed.wait(1.0)
+            if self._slots.draining:
+                return
+            try:
+                self._fetch(min(self._count - self._running, LARGEST_BATCH))
+                pause = 0.05
+            except BrokerError as error:
+                self._slots.connection_lost(error)
+                self._slots.pause(pause)
+                pause = min(pause * 2, 1.0)
+
+    def _fetch(self, want: int) -> None:
+        settle = self._slots.finished.take()
+        try:
+            deliveries, too_late = self._reader.take(want, settle)
+        except BaseException:
+            self._slots.finished.put_back(settle)
+            raise
+        note_refused(too_late)
+        if not deliveries and not self._slots.draining:
+            self._slots.now_idle()
+            deliveries = self._reader.wait(want)
+        if deliveries:
+            self._slots.fetched(deliveries)
+            ready = [delivery for delivery in deliveries if self._slots.may_start(delivery)]
+            with self._changed:
+                self._running += len(ready)
+            self._loop.call_soon_threadsafe(self._begin, ready)
+
+    # -- on the loop ---------------------------------------------------------------------------------------------
+
+    def _begin(self, deliveries: list[Delivery]) -> None:
+        for delivery in deliveries:
+            call = RunningCall(delivery, self, self._slots.table.take_place())
+            self._slots.running[delivery.run_id] = call
+            self._slots.table.note(call.place, delivery.run_id)
+            task = self._loop.create_task(self._run(delivery, call))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _run(self, delivery: Delivery, call: RunningCall) -> None:
+        slots = self._slots
+        try:
+            settlement = await self._settlement(delivery, call)
+        except asyncio.CancelledError:
+            settlement = handed_back(delivery)  # the loop ends before the call did
+        except BrokerError as error:
+            log.warning("run %s could not be started: %s; handed back", delivery.run_id, error)
+            settlement = handed_back(delivery)
+        finally:
+            slots.table.clear(call.place)
+            slots.table.free_place(call.place)
+            slots.running.pop(delivery.run_id, None)
+            cancelled_runs.discard(delivery.run_id)
+        slots.finished.add(settlement)
+        slots.attendant.send_soon()
+        with self._changed:
+            self._running -= 1
+            if self._running == self._count - 1 or self._slots.draining:
+                self._changed.notify_all()
+
+    async def _settlement(self, delivery: Delivery, call: RunningCall) -> Settlement:
+        slots = self._slots
+        if delivery.upstreams:
+            attempt = await asyncio.to_thread(slots.unpacker.attempt, delivery)
+        else:
+            attempt = slots.unpacker.attempt(delivery)
+        if isinstance(attempt, Refusal):
+            return refused(delivery, attempt, slots.fleet)
+        slots.note_deadline(call, attempt)
+        current = asyncio.current_task()
+        assert current is not None
+        call.interrupt = lambda: self._cancel(delivery.run_id, current)
+        if call.cancelled:
+            self._cancel(delivery.run_id, current)
+        slots.report("run.started", attempt, None, 0.0)
+        verdict = await run_attempt_async(attempt)
+        slots.report("run.ended", attempt, verdict, time.monotonic() - call.started)
+        return settlement_for(delivery, attempt, verdict, slots.fleet)
+
+    def _cancel(self, run_id: str, task: asyncio.Task[Any]) -> bool:
+        cancelled_runs.add(run_id)
+        self._loop.call_soon_threadsafe(task.cancel)
+        return True
+
+    # -- the end -------------------------------------------------------------------------------------------------
+
+    def join(self, seconds: float) -> None:
+        """Wait until the running calls have ended, at most so long."""
+        deadline = time.monotonic() + seconds
+        with self._changed:
+            while self._running and time.monotonic() < deadline:
+                self._changed.wait(min(0.2, max(0.01, deadline - time.monotonic())))
+
+    def end(self) -> None:
+        """Stop the loop; calls that still run are cancelled and handed back."""
+        if not self._loop_thread.is_alive():
+            return
+
+        async def cancel_all() -> None:
+            tasks = list(self._tasks)
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks, timeout=1.0) if tasks else None
+            self._loop.stop()
+
+        asyncio.run_coroutine_threadsafe(cancel_all(), self._loop)
+        self._loop_thread.join(2.0)
+
+    def close(self) -> None:
+        """Wake the feeder."""
+        self._reader.close()
+        with self._changed:
+            self._changed.notify_all()

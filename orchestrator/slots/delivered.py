@@ -1,0 +1,180 @@
+"""From a delivery to an attempt, and from its verdict to a settlement. Reads upstream results, writes nothing."""
+
+from __future__ import annotations
+
+import logging
+import time
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
+
+import msgpack
+
+from brokers.contract import Delivery, Ending, Settlement, Status
+from orchestrator import registry, serializers
+from orchestrator.calls import call_context
+from orchestrator.engine import Again, Attempt, Behind, Verdict, state_of_error
+from orchestrator.errors import (
+    MissingResult,
+    OrchestratorError,
+    PayloadTooLarge,
+    RunCrashed,
+    SerializationError,
+    UnknownTask,
+    UpstreamTaskError,
+)
+from orchestrator.fleet import Fleet
+from orchestrator.outcomes import LETTERS, pack_outcome, read_outcome, result_context
+from orchestrator.result_cache import StoreCache
+from orchestrator.states import COMPLETED, Crashed, Failed, State
+from orchestrator.tasks import Task
+
+log = logging.getLogger("orchestrator.slots")
+LARGE_BODY: Final = 4096  # arguments above it are dropped when the run completed; failed ones keep theirs for a replay
+
+
+class Refusal(NamedTuple):
+    """A delivery that cannot be run at all: a dead letter, with the reason."""
+
+    reason: OrchestratorError
+
+
+class Unpacker:
+    """Makes attempts of deliveries.
+
+    Args:
+        fleet: where upstream results are read and log lines are kept.
+    """
+
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+        self._cache = StoreCache(fleet)
+        self._keep_log = fleet.logs.add
+
+    def attempt(self, delivery: Delivery) -> Attempt | Refusal:
+        """The attempt, or why there can be none. May raise BrokerError while upstream results are read."""
+        try:
+            task = registry.find(delivery.task)
+            meta: dict[str, Any] = _read_meta(delivery.meta) if delivery.meta else {}
+            if "o" in meta:
+                task = _with_overrides(task, meta["o"])
+            upstreams = self._upstream_values(delivery.upstreams) if delivery.upstreams else {}
+            args, kwargs = serializers.unpack_call(
+                delivery.body,
+                context=lambda: call_context(delivery.task, delivery.run_id, delivery.meta),
+                upstream_values=upstreams,
+            )
+            if task.options.validate_parameters:
+                valid, kwargs = task.signature.validated(args, kwargs)
+                args = list(valid)
+        except (UnknownTask, SerializationError, MissingResult, UpstreamTaskError, TypeError) as error:
+            return Refusal(error if isinstance(error, OrchestratorError) else SerializationError(str(error)))
+        return Attempt(
+            task,
+            delivery.run_id,
+            args,
+            kwargs,
+            retries=delivery.retries,
+            crashes=delivery.crashes,
+            flow_run_id=delivery.flow_run_id,
+            parent_task_run_id=meta.get("P"),
+            tags=meta.get("g", ()),
+            flow_parameters_hash=meta.get("F"),
+            cache=self._cache,
+            keep_log=self._keep_log,
+        )
+
+    def _upstream_values(self, packed: bytes) -> dict[str, Any]:
+        run_ids = [run_id.decode() if isinstance(run_id, bytes) else run_id for run_id in msgpack.unpackb(packed)]
+        values: dict[str, Any] = {}
+        for record in self._fleet.broker.read(run_ids):
+            if record.status == Status.UNKNOWN:
+                raise MissingResult(
+                    f"the result of upstream run {record.run_id} has expired; raise ORCHESTRATOR_RESULT_TTL_SECONDS"
+                )
+            state = read_outcome(record.run_id, record.status, record.outcome or b"\0")
+            values[record.run_id] = state.data if state.type is COMPLETED else state.error()
+        return values
+
+
+def _read_meta(meta: bytes) -> dict[str, Any]:
+    try:
+        read = msgpack.unpackb(meta)
+    except Exception as error:
+        raise SerializationError(f"the call's meta cannot be read: {error}") from None
+    if not isinstance(read, dict):
+        raise SerializationError("the call's meta is not a table")
+    return read
+
+
+@lru_cache(maxsize=256)
+def _with_overrides(task: Task[..., Any], packed: bytes) -> Task[..., Any]:
+    options = serializers.unpack_value(packed, context=lambda: ("options", task.task_key))
+    return task.with_options(**options)
+
+
+def settlement_for(delivery: Delivery, attempt: Attempt, verdict: Verdict, fleet: Fleet) -> Settlement:
+    """How the store is told what came of an attempt. Never raises: a result that cannot be kept fails the run."""
+    if type(verdict) is Behind:
+        return Settlement(delivery.ticket, delivery.run_id, Ending.BEHIND, b"", 0, 0, verdict.run_id)
+    ttl_ms = _ttl_ms(attempt, fleet)
+    if type(verdict) is Again:
+        outcome = _outcome(verdict.state, attempt, fleet)[1]
+        delay_ms = int(verdict.delay_seconds * 1000)
+        return Settlement(delivery.ticket, delivery.run_id, Ending.RETRY, outcome, ttl_ms, delay_ms)
+    assert isinstance(verdict, State)
+    how, outcome = _outcome(verdict, attempt, fleet)
+    drop = 1 if how == Ending.COMPLETED and len(delivery.body) > LARGE_BODY else 0
+    return Settlement(delivery.ticket, delivery.run_id, how, outcome, ttl_ms, 0, "", drop)
+
+
+def _ttl_ms(attempt: Attempt, fleet: Fleet) -> int:
+    ttl = attempt.options.result_ttl
+    if ttl is None:
+        return fleet.broker.ttl_ms
+    return int((ttl if isinstance(ttl, int | float) else ttl.total_seconds()) * 1000)
+
+
+def _outcome(state: State[Any], attempt: Attempt, fleet: Fleet) -> tuple[str, bytes]:
+    letter = LETTERS.get(state.type)
+    if letter is None:  # the task returned a state that is no end, such as Running()
+        state = Failed(message=f"the task returned {state!r}, which is not an end of a run", data=None)
+        letter = Ending.FAILED
+    try:
+        body = _body(state, attempt, fleet)
+    except (SerializationError, PayloadTooLarge) as error:
+        log.error("the result of task %s cannot be kept: %s (run %s)", attempt.task.name, error, attempt.run_id)
+        state, letter = state_of_error(error), Ending.FAILED
+        body = serializers.pack_exception(error, fleet.limits)
+    name = None if state.name == state.type.value.capitalize() else state.name
+    return letter, pack_outcome(name, state.message, attempt.started_at, time.time(), attempt.run_count, body)
+
+
+def _body(state: State[Any], attempt: Attempt, fleet: Fleet) -> bytes | None:
+    data = state.data
+    if state.type is COMPLETED:
+        return serializers.pack_value(
+            data,
+            context=lambda: result_context(attempt.run_id),
+            limits=fleet.limits,
+            serializer=attempt.options.result_serializer or "msgpack",
+        )
+    error = data if isinstance(data, BaseException) else state.error() if data is not None else None
+    return serializers.pack_exception(error, fleet.limits) if error is not None else None
+
+
+def refused(delivery: Delivery, refusal: Refusal, fleet: Fleet) -> Settlement:
+    """The settlement of a delivery that cannot be run: Crashed, and kept among the dead letters."""
+    reason = refusal.reason
+    log.error("run %s of task %s is a dead letter: %s", delivery.run_id, delivery.task, reason)
+    error = RunCrashed(f"{type(reason).__name__}: {reason}")
+    state = Crashed(message=str(error), data=error)
+    body = serializers.pack_exception(error, fleet.limits)
+    now = time.time()
+    outcome = pack_outcome(None, state.message, now, now, delivery.retries + delivery.crashes, body)
+    ttl_ms = int(fleet.settings.dead_letter_ttl_seconds * 1000)
+    return Settlement(delivery.ticket, delivery.run_id, Ending.DEAD, outcome, ttl_ms)
+
+
+def handed_back(delivery: Delivery) -> Settlement:
+    """The settlement of a delivery that was not started: somebody else may have it."""
+    return Settlement(delivery.ticket, delivery.run_id, Ending.HAND_BACK, b"", 0)

@@ -1,0 +1,285 @@
+"""The slots of a process: the lanes, what they share, and how they stop."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from brokers.contract import ASYNC_LANE, SYNC_LANE, Delivery, Settlement
+from brokers.redis.inbox import Inbox
+from brokers.redis.keys import routes_of
+from brokers.redis.queue import QueueReader
+from orchestrator import registry
+from orchestrator.engine import Attempt, Verdict
+from orchestrator.errors import BrokerError
+from orchestrator.events import emit
+from orchestrator.fleet import Fleet
+from orchestrator.slots.async_lane import AsyncLane
+from orchestrator.slots.attendant import Attendant
+from orchestrator.slots.delivered import Unpacker, handed_back
+from orchestrator.slots.finished import Finished
+from orchestrator.slots.running import RunningCall
+from orchestrator.slots.sync_lane import SyncLane
+
+log = logging.getLogger("orchestrator.slots")
+
+
+@dataclass(frozen=True, slots=True)
+class SlotsOptions:
+    """How many places, for which queues."""
+
+    queues: tuple[str, ...] = ("default",)
+    threads: int = 1
+    async_concurrency: int = 100
+    consumer: str | None = None
+    max_calls: int | None = None  # stop fetching after so many (a child is recycled)
+
+
+class SlotTable(Protocol):
+    """Where it is written down which call runs in which place, for someone who outlives this process."""
+
+    def take_place(self) -> int:
+        """A free row."""
+
+    def free_place(self, place: int) -> None:
+        """The row is not needed any more."""
+
+    def note(self, place: int, run_id: str) -> None:
+        """This call runs there now."""
+
+    def note_deadline(self, place: int, seconds: float) -> None:
+        """The call is to be killed if it still runs after so many seconds."""
+
+    def clear(self, place: int) -> None:
+        """Nothing runs there."""
+
+
+class NoTable:
+    """Nobody outlives this process."""
+
+    def take_place(self) -> int:
+        return 0
+
+    def free_place(self, place: int) -> None:
+        return None
+
+    def note(self, place: int, run_id: str) -> None:
+        return None
+
+    def note_deadline(self, place: int, seconds: float) -> None:
+        return None
+
+    def clear(self, place: int) -> None:
+        return None
+
+
+class Slots:
+    """Fetch, run, complete.
+
+    Args:
+        fleet: where the calls come from.
+        options: how many places, for which queues.
+        table: where the running calls are written down.
+    """
+
+    def __init__(self, fleet: Fleet, options: SlotsOptions, table: SlotTable | None = None) -> None:
+        self.fleet = fleet
+        self.options = options
+        self.table: SlotTable = table or NoTable()
+        self.consumer = options.consumer or secrets.token_hex(6)
+        self.running: dict[str, RunningCall] = {}
+        self.finished = Finished(lambda settlements: fleet.broker.complete(self.consumer, settlements))
+        self.unpacker = Unpacker(fleet)
+        self.attendant = Attendant(self)
+        self.given_up: set[str] = set()  # tickets handed back by reconciliation: a late reply must not start them
+        self.draining = False
+        self.calls_taken = 0
+        self._fetched_at: dict[str, float] = {}  # ticket -> when; calls that are here and not started
+        self._stopped = threading.Event()
+        self._away = False
+        self._inbox = Inbox(fleet.broker, self.consumer, on_settled=lambda ends: None, on_orders=self._obey)
+        sync_routes, async_routes = (routes_of(list(options.queues), lane) for lane in (SYNC_LANE, ASYNC_LANE))
+        self.routes = sync_routes + async_routes
+        self.sync_lane = SyncLane(self, QueueReader(fleet.broker, self.consumer, sync_routes), options.threads)
+        self.async_lane: AsyncLane | None = None
+        if any(task.isasync for task in registry.known()):
+            reader = QueueReader(fleet.broker, self.consumer, async_routes)
+            self.async_lane = AsyncLane(self, reader, options.async_concurrency)
+        self.when_drained: Callable[[], None] = lambda: None
+
+    # -- life ----------------------------------------------------------------------------------------------------
+
+    def start(self, own_thread: bool = False) -> None:
+        """Begin to work; with ``own_thread`` the caller then runs :meth:`loop` in its own thread.
+
+        Raises:
+            BrokerError: the server does not answer.
+        """
+        self._inbox.start()
+        self.attendant.start()
+        self.sync_lane.start(own_thread)
+        if self.async_lane is not None:
+            self.async_lane.start()
+
+    def loop(self) -> None:
+        """Be one of the slots' threads until they stop."""
+        self.sync_lane.loop(for_ever=True)
+
+    def drain(self) -> None:
+        """Take no more calls; what runs goes on. What was not started is handed back at once. Returns immediately."""
+        if self.draining:
+            return
+        self.draining = True
+        self.sync_lane.close()
+        if self.async_lane is not None:
+            self.async_lane.close()
+        self._stopped.set()
+
+    def stop(self, grace_seconds: float) -> bool:
+        """Drain, wait for running calls, hand back the rest; whether nothing was left running."""
+        self.drain()
+        self._hand_back_unstarted()
+        deadline = time.monotonic() + grace_seconds
+        while self.running and time.monotonic() < deadline:
+            if self.finished.overdue:
+                self.send_finished()
+            threading.Event().wait(0.01)
+        if self.async_lane is not None:
+            self.async_lane.end()
+        left = len(self.running)
+        self.attendant.stop()
+        self.finished.flush_for(2.0)
+        self._leave()
+        self._inbox.stop()
+        return not left
+
+    def _hand_back_unstarted(self) -> None:
+        waiting = self.sync_lane.give_up_waiting()
+        self.forget(waiting)
+        for delivery in waiting:
+            self.finished.add(handed_back(delivery))
+        self.send_finished()
+
+    def _leave(self) -> None:
+        """Whatever the server still holds for this consumer goes to the others, uncharged."""
+        try:
+            self.fleet.broker.take_over(self.consumer, charge_noted=False)
+        except BrokerError as error:
+            log.warning("could not say good-bye: %s; what was held here is taken over when its lease ends", error)
+
+    # -- what the lanes report -----------------------------------------------------------------------------------
+
+    def fetched(self, deliveries: list[Delivery]) -> None:
+        """These calls are here now."""
+        now = time.monotonic()
+        for delivery in deliveries:
+            self._fetched_at[delivery.ticket] = now
+        self.calls_taken += len(deliveries)
+        self._away = False
+        self.attendant.wake()
+        if self.options.max_calls is not None and self.calls_taken >= self.options.max_calls:
+            self.when_drained()
+
+    def forget(self, deliveries: list[Delivery]) -> None:
+        """These calls are not here any more, unstarted."""
+        for delivery in deliveries:
+            self._fetched_at.pop(delivery.ticket, None)
+
+    def may_start(self, delivery: Delivery) -> bool:
+        """Whether a fetched call may be run.
+
+        A call that has crashed a worker before is noted as Running first, so that a second crash is charged to it and
+        not to its neighbours; one that lay here for long may have been taken over: the store is asked.
+        """
+        fetched_at = self._fetched_at.pop(delivery.ticket, 0.0)
+        if delivery.ticket in self.given_up:
+            self.given_up.discard(delivery.ticket)
+            return False
+        lay_long = time.monotonic() - fetched_at > self.fleet.settings.lease_seconds / 2
+        if delivery.deliveries == 1 and not lay_long:
+            return True
+        try:
+            return not self.fleet.broker.started([(delivery.ticket, delivery.run_id)])
+        except BrokerError as error:
+            self.connection_lost(error)
+            self.finished.add(handed_back(delivery))
+            return False
+
+    def known_tickets(self) -> set[str]:
+        """Tickets of all calls that are here: not started, running, finished and not confirmed."""
+        known = set(self._fetched_at)
+        known.update(call.delivery.ticket for call in list(self.running.values()))
+        known.update(settlement.ticket for settlement in list(self.finished._waiting))
+        return known
+
+    def note_deadline(self, call: RunningCall, attempt: Attempt) -> None:
+        """Write down when the process is to be killed if the call still runs."""
+        options = attempt.options
+        if options.hard_timeout_seconds is not None:
+            self.table.note_deadline(call.place, options.hard_timeout_seconds)
+        elif options.timeout_seconds is not None:
+            self.table.note_deadline(call.place, options.timeout_seconds + self.fleet.settings.kill_grace_seconds)
+
+    def report(self, what: str, attempt: Attempt, verdict: Verdict | None, seconds: float) -> None:
+        """Tell whoever listens (logs, metrics)."""
+        emit(what, attempt=attempt, verdict=verdict, seconds=seconds)
+
+    def send_finished(self) -> None:
+        """Send outcomes; if the server is away they are kept and the attendant tries again."""
+        try:
+            self.flush_finished()
+        except BrokerError as error:
+            self.connection_lost(error)
+
+    def flush_finished(self) -> None:
+        """Send outcomes, and before them the log lines of their runs."""
+        if self.fleet.logs.waiting:
+            self.fleet.logs.flush()
+        self.finished.flush()
+
+    def now_idle(self) -> None:
+        """A lane is about to wait for calls: nothing may lie around."""
+        if self.fleet.logs.waiting:
+            self.fleet.logs.flush()
+
+    def connection_lost(self, error: BaseException) -> None:
+        """Log once per absence of the server."""
+        if not self._away and not self.draining:
+            self._away = True
+            log.warning("%s; running calls go on, %d outcomes are kept until it is back", error, len(self.finished))
+
+    def pause(self, seconds: float) -> None:
+        """Sleep, unless the slots stop."""
+        self._stopped.wait(seconds)
+
+    # -- orders --------------------------------------------------------------------------------------------------
+
+    def _obey(self, orders: list[tuple[str, str]]) -> None:
+        for what, run_id in orders:
+            if what == "cancel":
+                self.cancel(run_id)
+
+    def cancel(self, run_id: str) -> None:
+        """Stop a call that is here, running or not."""
+        call = self.running.get(run_id)
+        if call is not None:
+            call.cancelled = True
+            if call.interrupt is not None:
+                call.interrupt()
+            return
+        dropped = self.sync_lane.drop(lambda delivery: delivery.run_id == run_id)
+        self.forget(dropped)
+        for delivery in dropped:
+            text = b"\0cancelled before it started"
+            self.finished.add(Settlement(delivery.ticket, run_id, "K", text, self.fleet.broker.ttl_ms))
+        self.attendant.send_soon()
+
+    @property
+    def running_calls(self) -> list[Any]:
+        """The calls that run now."""
+        return list(self.running.values())
