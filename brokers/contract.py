@@ -11,7 +11,7 @@ All values here are tuples: they are created once per call on the hot path and c
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
 PRIORITIES: Final = ("high", "default", "low")
 SYNC_LANE: Final = "s"  # calls that occupy a thread
@@ -122,7 +122,7 @@ class Record(NamedTuple):
     started_at: float | None = None  # unix seconds
 
 
-Settled = tuple[str, bytes, bytes]
+Settled: TypeAlias = tuple[str, bytes, bytes]
 """(run id, status, outcome)"""
 
 
@@ -143,7 +143,3 @@ class Broker(Protocol):
 
     def cancel(self, run_ids: Sequence[str], reason: str = ...) -> list[bytes]:
         """Cancel; returns the status each run had before."""
-
-
-Settled = tuple[str, bytes, bytes]
-"""(run id, status, outcome)"""

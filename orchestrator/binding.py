@@ -36,7 +36,8 @@ class Signature:
         for parameter in parameters:
             if parameter.name in RESERVED:
                 raise ReservedArgumentError(
-                    f"{fn.__qualname__}() has a parameter named {parameter.name!r}, which means something to submit(): rename it"
+                    f"{fn.__qualname__}() has a parameter named {parameter.name!r}, which has a meaning of its own for "
+                    "submit(): rename it"
                 )
         self.full = signature.replace(parameters=parameters)
         self._fn = fn

@@ -271,7 +271,9 @@ def send_calls(
         return PrefectFutureList()
     frame = Frame(fleet, task, wait_for, NO_OPTIONS, True)
     envelopes = [frame.envelope(new_run_id(), args, kwargs) for args, kwargs in rows]
-    futures = PrefectFutureList(PrefectFuture(envelope.run_id, source=fleet) for envelope in envelopes)
+    futures: PrefectFutureList[Any] = PrefectFutureList(
+        PrefectFuture(envelope.run_id, source=fleet) for envelope in envelopes
+    )
     for future in futures:
         fleet.watch(future)
     if soon:

@@ -307,7 +307,7 @@ def may_retry(attempt: Attempt, state: State[Any]) -> Generator[Step, Any, bool]
 
 
 def caching_of(attempt: Attempt) -> CachePolicy | None:
-    """The policy that applies to this attempt; ``persist_result=True`` alone means the default policy, as in Prefect."""
+    """The policy that applies; ``persist_result=True`` alone means the default policy, as in Prefect."""
     options = attempt.options
     if options.cache_policy is None and options.cache_key_fn is None:
         if not options.persist_result:

@@ -153,11 +153,12 @@ class Flow(Generic[P, R]):
         return self._add_hook("on_crashed", fn)
 
     def _add_hook(self, name: str, fn: Hook) -> Hook:
-        self.options = replace(self.options, **{name: (*getattr(self.options, name), fn)})
+        changes: dict[str, Any] = {name: (*getattr(self.options, name), fn)}
+        self.options = replace(self.options, **changes)
         return fn
 
     @overload
-    def __call__(
+    def __call__(  # type: ignore[overload-overlap]
         self: Flow[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs
     ) -> Coroutine[Any, Any, T]: ...
     @overload
@@ -165,9 +166,7 @@ class Flow(Generic[P, R]):
     @overload
     def __call__(self, *args: Any, return_state: Literal[True], **kwargs: Any) -> State[R]: ...
 
-    def __call__(
-        self, *args: Any, return_state: bool = False, wait_for: Iterable[Any] | None = None, **kwargs: Any
-    ) -> Any:
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the flow here (an async flow: a coroutine).
 
         The flow ends Completed for a plain value, in the state summed up from the futures and states it returns, or
@@ -182,7 +181,8 @@ class Flow(Generic[P, R]):
                 annotation unless ``validate_parameters=False``).
             BaseException: what the flow raised, or the error of the first task run that failed among those it returned.
         """
-        waits = list(wait_for or ())
+        return_state = kwargs.pop("return_state", False)
+        waits = list(kwargs.pop("wait_for", None) or ())
         if self.isasync:
             return self._call_async(args, kwargs, waits, return_state)
         wait_for_all(futures_in((args, kwargs, waits)), None)

@@ -279,17 +279,17 @@ def _failed(future: PrefectFuture[Any]) -> bool:
 
 
 def _wait_failing_fast(futures: list[PrefectFuture[Any]], timeout: float | None) -> None:
+    failed: list[PrefectFuture[Any]] = []
+    latch = _EarlyLatch()
+
     def look(future: PrefectFuture[Any]) -> None:
-        nonlocal failed
-        if failed is None and _failed(future):
-            failed = future
+        if not failed and _failed(future):
+            failed.append(future)
             latch.open_early()
 
-    failed: PrefectFuture[Any] | None = None
-    latch = _EarlyLatch()
     wait_for_all(futures, timeout, also=look, early=latch)
-    if failed is not None:
-        failed.state.result()
+    if failed:
+        failed[0].state.result()
 
 
 class _EarlyLatch:

@@ -123,12 +123,12 @@ _shared = _Shared()
 
 
 def local_workers_for(fleet: Fleet, task: Task[..., Any]) -> FlowsWorkers | None:
-    """Workers for a flow of this process, or ``None`` when a live worker knows its task or the server is not private."""
+    """Workers for a flow of this process; ``None`` when a live worker knows its task, or the server is not private."""
     if fleet.embedded is None:
         return None
     queue = task.options.queue or fleet.settings.default_queue
     for facts in fleet.live_workers().values():
-        if queue in facts.get("queues", "").split(","):
-            if any(registry.same_task(task.task_key, key) for key in facts.get("tasks", "").split(",")):
-                return None
+        tasks = facts.get("tasks", "").split(",") if queue in facts.get("queues", "").split(",") else ()
+        if any(registry.same_task(task.task_key, key) for key in tasks):
+            return None
     return _shared.join(fleet)

@@ -6,7 +6,7 @@ A new option is one field here, one line in ``checked`` and one keyword of ``@ta
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from datetime import timedelta
 from typing import Any, Final
@@ -123,7 +123,7 @@ def _check_times(options: TaskOptions) -> None:
             raise ValueError(f"{name}={value!r} must be above zero")
 
 
-def hooks_from(name: str, value: Iterable[Hook] | None) -> tuple[Hook, ...]:
+def hooks_from(name: str, value: Any) -> tuple[Hook, ...]:
     """A tuple from what was given for a list of hooks."""
     if value is None:
         return ()

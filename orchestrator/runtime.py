@@ -29,7 +29,7 @@ class _FlowRunHere:
 
 
 class _TaskRunHere:
-    """The task run around this line: id, name, task_name, parameters, tags, run_count, flow_run_id, parent_task_run_id."""
+    """The task run around this line: id, name, task_name, parameters, tags, run_count, flow_run_id, ..."""
 
     def __getattr__(self, name: str) -> Any:
         attempt = current_attempt.get()

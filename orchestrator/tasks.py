@@ -143,7 +143,7 @@ class Task(Generic[P, R]):
     # -- calling -------------------------------------------------------------------------------------------------
 
     @overload
-    def __call__(
+    def __call__(  # type: ignore[overload-overlap]
         self: Task[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs
     ) -> Coroutine[Any, Any, T]: ...
     @overload
@@ -153,9 +153,7 @@ class Task(Generic[P, R]):
     @overload
     def __call__(self, *args: Any, wait_for: Iterable[Any], **kwargs: Any) -> R: ...
 
-    def __call__(
-        self, *args: Any, return_state: bool = False, wait_for: Iterable[Any] | None = None, **kwargs: Any
-    ) -> Any:
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run here and now, in this thread (an async task: a coroutine), with retries, caching, timeout and hooks.
 
         Needs no broker, unless the task is cached: the cache lives in the store.
@@ -170,10 +168,13 @@ class Task(Generic[P, R]):
         """
         from orchestrator.direct import call_here
 
+        return_state, wait_for = kwargs.pop("return_state", False), kwargs.pop("wait_for", None)
         return call_here(self, self.arguments(args, kwargs), kwargs, return_state=return_state, wait_for=wait_for)
 
     @overload
-    def submit(self: Task[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs) -> PrefectFuture[T]: ...
+    def submit(  # type: ignore[overload-overlap]
+        self: Task[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs
+    ) -> PrefectFuture[T]: ...
     @overload
     def submit(self, *args: P.args, **kwargs: P.kwargs) -> PrefectFuture[R]: ...
     @overload
@@ -183,9 +184,7 @@ class Task(Generic[P, R]):
     @overload
     def submit(self, *args: Any, wait_for: Iterable[Any], **kwargs: Any) -> PrefectFuture[R]: ...
 
-    def submit(
-        self, *args: Any, return_state: bool = False, wait_for: Iterable[Any] | None = None, **kwargs: Any
-    ) -> Any:
+    def submit(self, *args: Any, **kwargs: Any) -> Any:
         """Have it run elsewhere: in a flow by the flow's task runner, else by the fleet. Never blocks on the work.
 
         Futures anywhere inside the arguments are dependencies: the call starts when they have completed.
@@ -204,6 +203,7 @@ class Task(Generic[P, R]):
         """
         from orchestrator.task_runners import runner_here
 
+        return_state, wait_for = kwargs.pop("return_state", False), kwargs.pop("wait_for", None)
         future = runner_here().submit(self, self.arguments(args, kwargs), kwargs, wait_for)
         if return_state:
             future.wait()
@@ -211,7 +211,7 @@ class Task(Generic[P, R]):
         return future
 
     async def asubmit(self, *args: Any, wait_for: Iterable[Any] | None = None, **kwargs: Any) -> PrefectFuture[Any]:
-        """:meth:`submit` for event loops: never blocks the loop, and is confirmed by the server when it returns (ours)."""
+        """:meth:`submit` for event loops: never blocks the loop; confirmed when it returns (ours)."""
         from orchestrator.calls import asend_call
 
         return await asend_call(self, self.arguments(args, kwargs), kwargs, wait_for=wait_for, watched=True)

@@ -209,6 +209,7 @@ class RedisBroker:
         """
         moved_in_all = 0
         while True:
+            moved: int
             moved, left = self._run(
                 "take_over",
                 [

@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final
 
 from brokers.contract import Settled
@@ -67,10 +68,8 @@ class Inbox:
             wire.close()
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join(2)
-        try:
+        with suppress(BrokerError):  # it expires by itself
             self._broker.wires.commands([("DEL", self._key)])
-        except BrokerError:
-            pass  # it expires by itself
 
     def _run(self) -> None:
         pause = 0.02

@@ -29,7 +29,7 @@ class QueueReader:
         self._block_seconds = block_seconds
         self._wire: Wire | None = None
         self._turn = 0
-        self._closed = False
+        self.closed = False
 
     def take(self, want: int, settle: Sequence[Settlement] = ()) -> tuple[list[Delivery], list[str]]:
         """Settle, and take up to ``want`` calls that are there now.
@@ -46,7 +46,7 @@ class QueueReader:
 
     def close(self) -> None:
         """Close for good; a thread that blocks in :meth:`wait` gets BrokerUnavailable."""
-        self._closed = True
+        self.closed = True
         self._drop()
 
     def _drop(self) -> None:
@@ -55,14 +55,16 @@ class QueueReader:
             wire.close()
 
     def _open(self) -> Wire:
-        if self._closed:
-            raise BrokerUnavailable("this reader is closed")
+        self._check_open()
         if self._wire is None:
             self._wire = self._broker.wires.open(self._block_seconds + READ_MARGIN_SECONDS)
-            if self._closed:  # closed while it opened
-                self._drop()
-                raise BrokerUnavailable("this reader is closed")
+            self._check_open()  # it may have been closed while it opened
         return self._wire
+
+    def _check_open(self) -> None:
+        if self.closed:
+            self._drop()
+            raise BrokerUnavailable("this reader is closed")
 
     def _ordered_routes(self) -> list[str]:
         # Strict order by priority, but every eighth time from the other end: a flood of high never starves low.

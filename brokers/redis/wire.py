@@ -11,11 +11,11 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import redis.exceptions as server_says
+from redis import connection as redis_connections
 from redis.backoff import NoBackoff
-from redis.connection import Connection, SSLConnection, UnixDomainSocketConnection
 from redis.retry import Retry
 
 from brokers.errors import (
@@ -58,6 +58,16 @@ def translate(error: Exception, where: str) -> BrokerError:
     if isinstance(error, _GONE):
         return BrokerUnavailable(f"{where} does not answer ({error}). Nothing was half-sent; try again.")
     return BrokerRefused(f"{where} refused: {error}")
+
+
+class Connection(Protocol):
+    """What we use of redis-py's connection objects (which are not annotated)."""
+
+    def connect(self) -> None: ...
+    def disconnect(self) -> None: ...
+    def pack_commands(self, commands: Sequence[Sequence[Any]]) -> list[bytes]: ...
+    def send_packed_command(self, command: list[bytes], check_health: bool) -> None: ...
+    def read_response(self, *, disable_decoding: bool) -> Any: ...
 
 
 class Wire:
@@ -115,12 +125,17 @@ class Wire:
 
 def _open(address: ServerAddress, options: dict[str, Any]) -> Connection:
     options = {"db": address.db, "username": address.username, "password": address.password, **options}
+    kinds: Any = redis_connections
+    connection: Connection
     if address.path:
-        return UnixDomainSocketConnection(path=address.path, **options)
+        connection = kinds.UnixDomainSocketConnection(path=address.path, **options)
+        return connection
     host, port = _master(address) if address.service else (address.host, address.port)
-    if not address.tls:
-        return Connection(host=host, port=port, **options)
-    return SSLConnection(host=host, port=port, **_tls_options(address), **options)
+    if address.tls:
+        connection = kinds.SSLConnection(host=host, port=port, **_tls_options(address), **options)
+    else:
+        connection = kinds.Connection(host=host, port=port, **options)
+    return connection
 
 
 def _tls_options(address: ServerAddress) -> dict[str, Any]:
@@ -130,15 +145,15 @@ def _tls_options(address: ServerAddress) -> dict[str, Any]:
 
 def _master(address: ServerAddress) -> tuple[str, int]:
     """Who is the master now, as the sentinels say."""
-    from redis.sentinel import Sentinel
+    from redis import sentinel as sentinels
 
     options: dict[str, Any] = {"socket_timeout": 0.5, "socket_connect_timeout": 0.5}
     if address.tls:
         options |= {"ssl": True, **_tls_options(address)}
     if address.sentinel_password:
         options |= {"username": address.sentinel_username, "password": address.sentinel_password}
-    sentinel = Sentinel(list(address.sentinels), sentinel_kwargs=options)
-    host, port = sentinel.discover_master(address.service)
+    make: Any = sentinels.Sentinel
+    host, port = make(list(address.sentinels), sentinel_kwargs=options).discover_master(address.service)
     return str(host), int(port)
 
 

@@ -61,10 +61,7 @@ class AsyncLane:
         pause = 0.05
         while not self._slots.draining:
             with self._changed:
-                while self._running >= self._count and not self._slots.draining:
-                    self._changed.wait(1.0)
-            if self._slots.draining:
-                return
+                self._changed.wait_for(lambda: self._running < self._count or self._slots.draining)
             try:
                 self._fetch(min(self._count - self._running, LARGEST_BATCH))
                 pause = 0.05

@@ -3,7 +3,8 @@
 1. Sends outcomes that a slot's thread is too busy to send.
 2. Notes calls that run longer than a blink as Running.
 3. Hands back calls that wait behind a long one, so that another worker's free slot gets them.
-4. Compares what the server holds for this consumer with what is known here: a claim whose reply was lost is handed back.
+4. Compares what the server holds for this consumer with what is known here: a claim whose reply was lost is
+   handed back.
 """
 
 from __future__ import annotations

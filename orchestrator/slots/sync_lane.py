@@ -12,6 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from brokers.contract import Delivery
@@ -110,7 +111,7 @@ class SyncLane:
     # -- the loop of a slot's thread -----------------------------------------------------------------------------
 
     def loop(self, for_ever: bool = False) -> None:
-        """Take calls and run them until the slots stop (or, unless ``for_ever``, this thread is not needed any more)."""
+        """Take calls and run them until the slots stop, or this thread is not needed any more (unless ``for_ever``)."""
         with self._count_lock:
             self._looping += 1
         place = self._slots.table.take_place()
@@ -269,10 +270,8 @@ class SyncLane:
         """Take some calls that are not started out of the lane."""
         dropped = [delivery for delivery in list(self._ready) if should_drop(delivery)]
         for delivery in dropped:
-            try:
+            with suppress(ValueError):  # it was started meanwhile
                 self._ready.remove(delivery)
-            except ValueError:
-                pass  # it was started meanwhile
         return dropped
 
     def close(self) -> None:
