@@ -11,7 +11,7 @@ import inspect
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Sequence
-from contextlib import ExitStack
+from contextlib import nullcontext
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -19,7 +19,7 @@ from orchestrator.context import current_attempt
 from orchestrator.errors import TaskTimeout
 from orchestrator.interrupt import CancelRun, soft_deadline
 from orchestrator.retries import RetryPolicy
-from orchestrator.run_logs import Keep, keeping_logs, logging_prints
+from orchestrator.run_logs import Keep, logging_prints
 from orchestrator.states import Cancelled, Completed, Failed, Running, State, TimedOut, return_value_to_state
 
 if TYPE_CHECKING:
@@ -361,24 +361,13 @@ def write_to_cache(attempt: Attempt, policy: CachePolicy, key: str, verdict: Ver
 # -- the two drivers ---------------------------------------------------------------------------------------------
 
 
-class _Surroundings(ExitStack):
-    """What is true around an attempt: it can be asked for, its prints and logs are kept."""
-
-    def __init__(self, attempt: Attempt) -> None:
-        super().__init__()
-        if attempt.keep_log is not None:
-            self.enter_context(keeping_logs(attempt.keep_log))
-        if attempt.options.log_prints:
-            self.enter_context(logging_prints())
-
-
 def run_attempt(attempt: Attempt) -> Verdict:
     """Drive the steps in this thread. Awaitables (async hooks, async tasks) run in a loop of their own."""
     token = current_attempt.set(attempt)
     try:
-        if attempt.keep_log is None and not attempt.options.log_prints:
+        if not attempt.options.log_prints:
             return _drive(attempt_steps(attempt), attempt)
-        with _Surroundings(attempt):
+        with logging_prints():
             return _drive(attempt_steps(attempt), attempt)
     finally:
         current_attempt.reset(token)
@@ -426,7 +415,7 @@ async def run_attempt_async(attempt: Attempt) -> Verdict:
     """Drive the steps on the running event loop; steps that talk to a server go to a thread."""
     token = current_attempt.set(attempt)
     try:
-        with _Surroundings(attempt):
+        with logging_prints() if attempt.options.log_prints else nullcontext():
             return await _drive_async(attempt_steps(attempt), attempt)
     finally:
         current_attempt.reset(token)

@@ -15,7 +15,7 @@ from orchestrator.context import current_attempt, current_flow_run, current_tags
 from orchestrator.errors import BrokerError, TaskTimeout
 from orchestrator.futures import PrefectFuture, wait_async
 from orchestrator.interrupt import CancelRun, soft_deadline
-from orchestrator.run_logs import Keep, keeping_logs, logging_prints
+from orchestrator.run_logs import Keep, logging_prints
 from orchestrator.states import Cancelled, Crashed, Failed, Running, State, TimedOut, return_value_to_state
 
 if TYPE_CHECKING:
@@ -261,7 +261,6 @@ class _around:
         self._stack.callback(current_attempt.reset, attempt_token)
         tags_token = current_tags.set(run.tags)
         self._stack.callback(current_tags.reset, tags_token)
-        self._stack.enter_context(keeping_logs(_late_keep(run)))
         if run.flow.options.log_prints:
             self._stack.enter_context(logging_prints())
         run.task_runner.start()
@@ -274,13 +273,3 @@ class _around:
         finally:
             self._stack.close()
 
-
-def _late_keep(run: FlowRun) -> Keep:
-    """Lines are kept as soon as a server is in use, which may be later than the flow's start."""
-
-    def keep(run_id: str, level: str, message: str, created: float) -> None:
-        really = run.keep_log
-        if really is not None:
-            really(run_id, level, message, created)
-
-    return keep

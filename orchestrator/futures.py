@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -22,6 +23,14 @@ R_co = TypeVar("R_co", covariant=True)
 R = TypeVar("R")
 log = logging.getLogger("orchestrator.futures")
 _lock = threading.Lock()  # guards callbacks of all futures; held for a few bytecodes
+
+
+def _renew_lock_after_fork() -> None:
+    global _lock
+    _lock = threading.Lock()  # a thread that does not exist here may hold the old one
+
+
+os.register_at_fork(after_in_child=_renew_lock_after_fork)
 
 
 class Source(Protocol):

@@ -21,6 +21,7 @@ from types import FrameType
 from orchestrator.errors import RunCancelled, TaskTimeout
 
 _SIGNAL = getattr(signal, "SIGURG", None)
+_main_thread_id = threading.main_thread().ident
 
 
 class CancelRun(BaseException):
@@ -36,7 +37,10 @@ class CancelRun(BaseException):
 
 
 class Interruptible:
-    """A block of user code that can be interrupted once."""
+    """A block of user code (``with Interruptible() as block``) that can be interrupted once, by :meth:`raise_in`.
+
+    The exception leaves the block.
+    """
 
     __slots__ = ("_armed", "_lock", "_pending", "_signalled", "_thread")
 
@@ -45,7 +49,15 @@ class Interruptible:
         self._lock = threading.Lock()
         self._armed = True
         self._pending: BaseException | None = None
-        self._signalled = self._thread == threading.main_thread().ident and _SIGNAL is not None
+        self._signalled = self._thread == _main_thread_id and _SIGNAL is not None
+
+    def __enter__(self) -> Interruptible:
+        if self._signalled and not _installed:
+            install()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.disarm()
 
     def raise_in(self, error: BaseException) -> bool:
         """Raise in the block, unless it is over or was interrupted already. Whether it will be."""
@@ -74,6 +86,7 @@ class Interruptible:
 
 
 _pending_in_main: list[Interruptible] = []
+_installed = False  # asking the signal module costs 10 us, half of what a small call takes
 
 
 def _on_signal(signum: int, frame: FrameType | None) -> None:
@@ -89,20 +102,10 @@ def _set_async_exception(thread: int, error: type[BaseException] | None) -> None
 
 def install() -> None:
     """Install the signal handler; for the main thread of a process that runs tasks in it."""
+    global _installed
     if _SIGNAL is not None and threading.current_thread() is threading.main_thread():
         signal.signal(_SIGNAL, _on_signal)
-
-
-@contextmanager
-def interruptible() -> Iterator[Interruptible]:
-    """A block that :meth:`Interruptible.raise_in` can interrupt. The exception leaves the block."""
-    block = Interruptible()
-    if block._signalled and _SIGNAL is not None and signal.getsignal(_SIGNAL) is not _on_signal:
-        install()
-    try:
-        yield block
-    finally:
-        block.disarm()
+        _installed = True
 
 
 class Deadlines:
@@ -143,14 +146,15 @@ def soft_deadline(seconds: float, what: str) -> Iterator[Interruptible]:
     ...     pass
     """
     error = TaskTimeout(f"{what} ran longer than {seconds:g} s")
-    with interruptible() as block:
+    with Interruptible() as block:
         deadlines.add(seconds, block, error)
         yield block
 
 
 def _reset_after_fork() -> None:
-    global deadlines
+    global deadlines, _main_thread_id
     deadlines = Deadlines()
+    _main_thread_id = threading.main_thread().ident
 
 
 os.register_at_fork(after_in_child=_reset_after_fork)

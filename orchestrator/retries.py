@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 import random as _random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final, TypeAlias
@@ -89,10 +90,29 @@ class RetryPolicy:
         >>> RetryPolicy(1, (10,), jitter_factor=0.5).delay_before(0, _random.Random(1)) < 15
         True
         """
-        if not self.delays:
+        if not self.delays or _skipping:
             return 0.0
         delay = self.delays[min(attempt_index, len(self.delays) - 1)]
         return _spread(delay, self.jitter_factor, random or _shared) if self.jitter_factor else delay
+
+
+_skipping = 0
+
+
+@contextmanager
+def without_delays() -> Iterator[None]:
+    """Inside the block, in the whole process, retries follow at once: tests have no time to wait.
+
+    >>> with without_delays():
+    ...     RetryPolicy(1, (60,)).delay_before(0)
+    0.0
+    """
+    global _skipping
+    _skipping += 1
+    try:
+        yield
+    finally:
+        _skipping -= 1
 
 
 def exponential_backoff(backoff_factor: float) -> Callable[[int], list[float]]:

@@ -120,7 +120,8 @@ class _KeepWithRun(logging.Handler):
     """Gives the records of run loggers to whoever keeps them (set per run, so that local runs need no server)."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        keep = _keeper.get()
+        run = current_attempt.get() or current_flow_run.get()
+        keep = run.keep_log if run is not None else None
         run_id = getattr(record, "run_id", None)
         if keep is None or run_id is None:
             return
@@ -131,23 +132,12 @@ class _KeepWithRun(logging.Handler):
 
 
 Keep = Callable[[str, str, str, float], None]
-_keeper: ContextVar[Keep | None] = ContextVar("orchestrator_log_keeper", default=None)
 _task_log = logging.getLogger("orchestrator.task_runs")
 _flow_log = logging.getLogger("orchestrator.flow_runs")
 _handler = _KeepWithRun()
 for _logger in (_task_log, _flow_log):
     _logger.setLevel(logging.INFO)
     _logger.addHandler(_handler)
-
-
-@contextmanager
-def keeping_logs(keep: Keep | None) -> Iterator[None]:
-    """Inside the block, lines of run loggers also go to ``keep``."""
-    token = _keeper.set(keep)
-    try:
-        yield
-    finally:
-        _keeper.reset(token)
 
 
 def get_run_logger() -> RunLogger:

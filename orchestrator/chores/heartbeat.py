@@ -7,9 +7,12 @@ known to be. The lease is the server's time, so a clock that jumps here changes 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Final
 
 from orchestrator.chores.chore import Chore
 from orchestrator.fleet import Fleet
+
+TELL_AGAIN_BEATS: Final = 5  # a server that was emptied learns within ten seconds who its workers are
 
 
 class Heartbeat(Chore):
@@ -32,10 +35,14 @@ class Heartbeat(Chore):
         super().__init__()
         self._fleet, self._consumers, self._found_dead = fleet, consumers, found_dead
         self._described: dict[str, Mapping[str, str]] = {}
+        self._beats = 0
 
     def run_once(self) -> float:
         settings = self._fleet.settings
         living = self._consumers()
+        self._beats += 1
+        if self._beats % TELL_AGAIN_BEATS == 0:
+            self._described.clear()
         for name, facts in living.items():
             if facts and self._described.get(name) != facts:
                 self._fleet.broker.describe_worker(name, facts, settings.lease_seconds * 10)

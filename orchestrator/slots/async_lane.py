@@ -71,7 +71,7 @@ class AsyncLane:
                 pause = min(pause * 2, 1.0)
 
     def _fetch(self, want: int) -> None:
-        settle = self._slots.finished.take()
+        settle = self._slots.take_finished()
         try:
             deliveries, too_late = self._reader.take(want, settle)
         except BaseException:
@@ -79,7 +79,6 @@ class AsyncLane:
             raise
         note_refused(too_late)
         if not deliveries and not self._slots.draining:
-            self._slots.now_idle()
             deliveries = self._reader.wait(want)
         if deliveries:
             self._slots.fetched(deliveries)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from orchestrator.slots.slots import Slots
 
 log = logging.getLogger("orchestrator.slots")
-TICK_SECONDS: Final = 0.02
+TICK_SECONDS: Final = 0.01
 NOTE_AFTER_SECONDS: Final = 0.05
 HAND_BACK_AFTER_SECONDS: Final = 0.05
 IDLE_TICKS: Final = 25
@@ -66,10 +66,8 @@ class Attendant:
         idle = 0
         while not self._stopping:
             idle = 0 if self._busy() else idle + 1
-            if idle > IDLE_TICKS:
-                self._wake.wait(max(0.01, self._next_check - time.monotonic()))
-            else:
-                self._wake.wait(TICK_SECONDS) if idle else threading.Event().wait(TICK_SECONDS / 4)
+            asleep = max(0.01, self._next_check - time.monotonic()) if idle > IDLE_TICKS else TICK_SECONDS
+            self._wake.wait(asleep)
             self._wake.clear()
             try:
                 self.look_once()

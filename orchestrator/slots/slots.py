@@ -242,10 +242,11 @@ class Slots:
             self.fleet.logs.flush()
         self.finished.flush()
 
-    def now_idle(self) -> None:
-        """A lane is about to wait for calls: nothing may lie around."""
+    def take_finished(self) -> list[Settlement]:
+        """Outcomes for a lane that sends them itself; the log lines of their runs are in the store before them."""
         if self.fleet.logs.waiting:
             self.fleet.logs.flush()
+        return self.finished.take()
 
     def connection_lost(self, error: BaseException) -> None:
         """Log once per absence of the server."""

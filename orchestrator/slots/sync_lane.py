@@ -20,7 +20,7 @@ from brokers.redis.queue import QueueReader
 from orchestrator import lending
 from orchestrator.engine import run_attempt
 from orchestrator.errors import BrokerError
-from orchestrator.interrupt import CancelRun, interruptible
+from orchestrator.interrupt import CancelRun, Interruptible
 from orchestrator.slots.delivered import Refusal, handed_back, refused, settlement_for
 from orchestrator.slots.finished import note_refused
 from orchestrator.slots.running import RunningCall
@@ -167,7 +167,7 @@ class SyncLane:
 
     def _fetch(self) -> None:
         want = self._want()
-        settle = self._slots.finished.take()
+        settle = self._slots.take_finished()
         try:
             deliveries, too_late = self._reader.take(want, settle)
         except BaseException:
@@ -175,7 +175,6 @@ class SyncLane:
             raise
         note_refused(too_late)
         if not deliveries and not self._slots.draining:
-            self._slots.now_idle()
             deliveries = self._reader.wait(want)
         if deliveries:
             self._slots.fetched(deliveries)
@@ -220,7 +219,7 @@ class SyncLane:
         lending.here.slot = self
         slots.report("run.started", attempt, None, 0.0)
         try:
-            with interruptible() as block:
+            with Interruptible() as block:
                 call.interrupt = lambda: block.raise_in(CancelRun())
                 if call.cancelled:
                     raise CancelRun()

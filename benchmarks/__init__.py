@@ -1,0 +1,1 @@
+"""How fast it is, measured: ``make bench`` (see README.md in this directory)."""
