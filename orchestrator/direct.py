@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.binding import allow_failure
 from orchestrator.context import current_attempt, current_flow_run, current_tags
 from orchestrator.engine import Again, Attempt, Behind, Cache, Verdict, run_attempt, run_attempt_async
 from orchestrator.errors import UpstreamTaskError
-from orchestrator.futures import PrefectFuture, _replace_futures, wait_async, wait_for_all
+from orchestrator.futures import PrefectFuture, wait_async, wait_for_all
 from orchestrator.ids import new_run_id
+from orchestrator.nested import replace_nested
 from orchestrator.result_cache import StoreCache
 from orchestrator.run_logs import Keep
 from orchestrator.states import State
@@ -101,28 +102,18 @@ def _prepare_next(attempt: Attempt, verdict: Verdict) -> float:
 
 
 def futures_in(value: Any) -> list[PrefectFuture[Any]]:
-    """The futures inside lists, tuples, sets, dicts and allow_failure, any depth."""
+    """The futures inside a value: lists, dicts, dataclasses, models, allow_failure; any depth."""
     found: list[PrefectFuture[Any]] = []
 
-    def note(future: PrefectFuture[Any]) -> Any:
-        found.append(future)
-        return future
+    def note(part: Any) -> Any:
+        if isinstance(part, PrefectFuture):
+            found.append(part)
+        elif isinstance(part, allow_failure):
+            found.extend(futures_in(part.value))
+        return part
 
-    _walk(value, note)
+    replace_nested(value, note)
     return found
-
-
-def _walk(value: Any, note: Callable[[PrefectFuture[Any]], Any]) -> None:
-    if isinstance(value, PrefectFuture):
-        note(value)
-    elif isinstance(value, allow_failure):
-        _walk(value.value, note)
-    elif isinstance(value, list | tuple | set | frozenset):
-        for member in value:
-            _walk(member, note)
-    elif isinstance(value, dict):
-        for member in value.values():
-            _walk(member, note)
 
 
 def with_results(
@@ -139,13 +130,22 @@ def with_results(
 
 
 def _resolve(value: Any) -> Any:
-    if isinstance(value, allow_failure):
-        return _replace_futures(value.value, lambda future: future.state.result(raise_on_failure=False))
-    if isinstance(value, State):
-        return _completed(value)
-    if isinstance(value, list | tuple | dict | set | frozenset | PrefectFuture):
-        return _replace_futures(value, lambda future: _completed(future.state))
-    return value
+    return replace_nested(value, _result_of)
+
+
+def _result_of(part: Any) -> Any:
+    if isinstance(part, PrefectFuture):
+        return _completed(part.state)
+    if isinstance(part, State):
+        return _completed(part)
+    if isinstance(part, allow_failure):
+        return replace_nested(part.value, _result_or_error)
+    return part
+
+
+def _result_or_error(part: Any) -> Any:
+    state = part.state if isinstance(part, PrefectFuture) else part
+    return state.result(raise_on_failure=False) if isinstance(state, State) else part
 
 
 def _completed(state: State[Any]) -> Any:

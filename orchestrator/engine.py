@@ -260,7 +260,7 @@ def call_function(attempt: Attempt) -> Generator[Step, Any, State[Any]]:
         fn = _collect_async(fn) if inspect.isasyncgenfunction(fn) else _collect(fn)
     try:
         value = yield Step(fn, attempt.args, attempt.kwargs, False, attempt.options.timeout_seconds)
-    except (Exception, CancelRun) as error:
+    except (Exception, CancelRun, SystemExit) as error:  # sys.exit() ends the task, not the worker that runs it
         return state_of_error(error)
     if value is None or type(value) in _PLAIN:
         return Completed(data=value)
@@ -394,8 +394,8 @@ def _do(step: Step, attempt: Attempt) -> Any:
             try:
                 return _call(step)
             except TaskTimeout as error:
-                # raised in another thread, it comes without its words
-                raise (error if error.args else block.cause or error) from None
+                # raised from another thread, it comes without its words
+                raise (block.cause or error) from None
     return _call(step)
 
 

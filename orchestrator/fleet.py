@@ -199,6 +199,8 @@ class Fleet:
 
     def still_waiting(self, futures: list[PrefectFuture[Any]]) -> None:
         """Say once per queue when no live worker serves it."""
+        if self.keeps_calls:  # this process is the worker
+            return
         try:
             served = self.served_queues()
         except BrokerError as error:
@@ -265,8 +267,7 @@ def use_fleet(fleet: Fleet | None) -> Fleet | None:
     """Make this the process's fleet (``None``: find it anew at the next use); returns the one before."""
     global _current
     before, _current = _current, fleet
-    if fleet is not None:
-        serializers.set_key_ring(fleet.key_ring)
+    serializers.set_key_ring(fleet.key_ring if fleet is not None else lambda: None)
     return before
 
 

@@ -135,7 +135,7 @@ def _call(run: FlowRun, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         try:
             return fn(*args, **kwargs)
         except TaskTimeout as error:
-            raise (error if error.args else block.cause or error) from None
+            raise (block.cause or error) from None
 
 
 async def run_flow_async(run: FlowRun, args: Sequence[Any], kwargs: dict[str, Any]) -> State[Any]:
@@ -272,4 +272,3 @@ class _around:
                 self._run.task_runner.stop()
         finally:
             self._stack.close()
-

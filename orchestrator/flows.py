@@ -17,7 +17,7 @@ from orchestrator.ids import new_run_id
 from orchestrator.options import Hook, hooks_from
 from orchestrator.retries import DelayOption, RetryPolicy
 from orchestrator.states import Failed, State
-from orchestrator.task_runners import TaskRunner, default_task_runner
+from orchestrator.task_runners import TaskRunner, runner_for_flow
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -211,14 +211,8 @@ class Flow(Generic[P, R]):
             valid, named = self.signature.validated(plain, named)
             plain = list(valid)
         parameters = self.signature.parameters(plain, named)
-        return FlowRun(self, new_run_id(), parameters, self._runner()), (*self._bound, *plain), named
-
-    def _runner(self) -> TaskRunner:
-        chosen = self.options.task_runner
-        if chosen is None:
-            return default_task_runner()
-        runner: TaskRunner = chosen() if isinstance(chosen, type) else chosen.duplicate()
-        return runner
+        runner = runner_for_flow(self.options.task_runner)
+        return FlowRun(self, new_run_id(), parameters, runner), (*self._bound, *plain), named
 
 
 def _answer(state: State[Any], return_state: bool) -> Any:

@@ -16,8 +16,9 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar, overload
 from uuid import UUID
 
 from orchestrator import lending, serializers
+from orchestrator.nested import replace_nested
 from orchestrator.outcomes import read_outcome
-from orchestrator.states import Pending, State, settle_states
+from orchestrator.states import State, settle_states
 
 R_co = TypeVar("R_co", covariant=True)
 R = TypeVar("R")
@@ -455,7 +456,7 @@ def _next_ended(ended: Any, deadline: float | None) -> Any:
 
 
 def resolve_futures_to_states(value: Any) -> Any:
-    """Replace every future inside lists, tuples, sets and dict values (any depth) by its final state.
+    """Replace every future inside a value (lists, dicts, dataclasses, models; any depth) by its final state.
 
     Follows Prefect 3 (``prefect.futures.resolve_futures_to_states``).
     """
@@ -463,7 +464,7 @@ def resolve_futures_to_states(value: Any) -> Any:
 
 
 def resolve_futures_to_results(value: Any) -> Any:
-    """Replace every future inside lists, tuples, sets and dict values (any depth) by its result, or raise its error."""
+    """Replace every future inside a value (any depth) by its result, or raise its error."""
     return _replace_futures(value, lambda future: future.result())
 
 
@@ -473,20 +474,7 @@ def _waited(future: PrefectFuture[Any]) -> PrefectFuture[Any]:
 
 
 def _replace_futures(value: Any, replace: Callable[[PrefectFuture[Any]], Any]) -> Any:
-    if isinstance(value, PrefectFuture):
-        return replace(value)
-    if isinstance(value, list | tuple | set | frozenset):
-        kind = list if isinstance(value, PrefectFutureList) else type(value)
-        members = [_replace_futures(member, replace) for member in value]
-        return kind(*members) if hasattr(kind, "_fields") else kind(members)
-    if isinstance(value, dict):
-        return {key: _replace_futures(member, replace) for key, member in value.items()}
-    return value
-
-
-def pending_state(run_id: str) -> State[Any]:
-    """The state of a run of which nothing is known yet."""
-    return Pending(task_run_id=run_id)
+    return replace_nested(value, lambda part: replace(part) if isinstance(part, PrefectFuture) else part)
 
 
 __all__ = [

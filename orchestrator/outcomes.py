@@ -14,7 +14,7 @@ import msgpack
 
 from brokers.contract import Status
 from orchestrator import serializers
-from orchestrator.errors import MissingResult, RunLost, SerializationError
+from orchestrator.errors import MissingResult, RunLost, SerializationError, TaskTimeout
 from orchestrator.states import State, StateType
 
 _TYPES: Final = {
@@ -90,6 +90,8 @@ def _by_script(run_id: str, kind: StateType, text: str) -> State[Any]:
     if kind is StateType.PENDING:
         message = f"run {run_id} was not started: its upstream {text} did not complete"
         return State(kind, "NotReady", message, data=text, task_run_id=run_id)
+    if kind is StateType.FAILED and text.startswith("timed out"):  # by the supervisor, which killed its process
+        return State(kind, "TimedOut", text, data=TaskTimeout(text), task_run_id=run_id)
     name = "Expired" if kind is StateType.CANCELLED and text.startswith("expired") else None
     return State(kind, name, text, task_run_id=run_id)
 

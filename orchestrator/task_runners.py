@@ -5,7 +5,8 @@ from __future__ import annotations
 import concurrent.futures
 import logging
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -341,6 +342,29 @@ def runner_here() -> TaskRunner:
     """The runner of the flow around this line; outside flows the fleet (Prefect refuses there)."""
     flow_run = current_flow_run.get()
     return flow_run.task_runner if flow_run is not None else _outside_flows
+
+
+_for_every_flow: TaskRunner | None = None
+
+
+@contextmanager
+def every_flow_uses(runner: TaskRunner) -> Iterator[None]:
+    """Inside the block every flow of this process gets a duplicate of this runner, whatever it asks for (tests)."""
+    global _for_every_flow
+    before, _for_every_flow = _for_every_flow, runner
+    try:
+        yield
+    finally:
+        _for_every_flow = before
+
+
+def runner_for_flow(chosen: TaskRunner | type | None) -> TaskRunner:
+    """A runner of its own for one flow run: of the kind that the flow chose, else what the settings say."""
+    chosen = _for_every_flow or chosen
+    if chosen is None:
+        return default_task_runner()
+    runner: TaskRunner = chosen() if isinstance(chosen, type) else chosen.duplicate()
+    return runner
 
 
 def default_task_runner() -> TaskRunner:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -30,6 +31,8 @@ class QueueReader:
         self._wire: Wire | None = None
         self._turn = 0
         self.closed = False
+        self._blocking = False
+        self._lock = threading.Lock()
 
     def take(self, want: int, settle: Sequence[Settlement] = ()) -> tuple[list[Delivery], list[str]]:
         """Settle, and take up to ``want`` calls that are there now.
@@ -45,9 +48,14 @@ class QueueReader:
         return self._fetch(want, (), claimed)[0] if claimed else []
 
     def close(self) -> None:
-        """Close for good; a thread that blocks in :meth:`wait` gets BrokerUnavailable."""
-        self.closed = True
-        self._drop()
+        """Close for good; a thread that blocks in :meth:`wait` gets BrokerUnavailable.
+
+        A :meth:`take` that is under way is left alone: cut off, it would not know whether its outcomes were stored.
+        """
+        with self._lock:
+            self.closed = True
+            if self._blocking:
+                self._drop()
 
     def _drop(self) -> None:
         wire, self._wire = self._wire, None
@@ -85,8 +93,12 @@ class QueueReader:
     def _claim(self) -> list[tuple[str, bytes, bytes]]:
         block = int(self._block_seconds * 1000)
         command = ("XREADGROUP", "GROUP", GROUP, self._consumer, "COUNT", 1, "BLOCK", block, "STREAMS")
+        wire = self._open()
+        with self._lock:
+            self._check_open()
+            self._blocking = True
         try:
-            reply = self._open().command(*command, *self._streams, *[">"] * len(self._streams))
+            reply = wire.command(*command, *self._streams, *[">"] * len(self._streams))
         except BrokerUnavailable:
             self._drop()
             raise
@@ -95,6 +107,8 @@ class QueueReader:
                 self.prepare()
                 return []
             raise
+        finally:
+            self._blocking = False
         route_of = self._broker.keys.route
         return [
             (route_of(stream.decode()), entry, fields[1])

@@ -100,8 +100,10 @@ def _inside(annotation: Any) -> Iterator[Any]:
         yield from (typing.get_origin(annotation), *typing.get_args(annotation))
     elif isinstance(annotation, type):
         yield from _fields_of(annotation)
-    else:  # NewType, and "type" statements
-        yield from (getattr(annotation, name, None) for name in ("__supertype__", "__value__"))
+    elif isinstance(annotation, typing.NewType):
+        yield annotation.__supertype__
+    elif type(annotation).__name__ == "TypeAliasType":  # "type X = ...", from Python 3.12 on
+        yield annotation.__value__
 
 
 def _fields_of(cls: type) -> list[Any]:

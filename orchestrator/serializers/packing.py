@@ -7,6 +7,7 @@ the C stack does. It lives for one body; its packers, which own buffers, are use
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from orchestrator.errors import SerializationError
@@ -167,13 +168,14 @@ def _refuse_depth(depth: int, value: object) -> None:
 def _is_shallow(value: object, levels: int) -> bool:
     layer: list[object] = [value]
     for _ in range(levels):
-        inside: list[object] = []
-        for item in layer:
-            if type(item) is list:
-                inside.extend(child for child in item if type(child) is list or type(child) is dict)
-            elif type(item) is dict:
-                inside.extend(child for child in item.values() if type(child) is list or type(child) is dict)
-        if not inside:
+        parts = (part for item in layer for part in _parts(item) if type(part) is list or type(part) is dict)
+        layer = list({id(part): part for part in parts}.values())  # each once, however often it is mentioned
+        if not layer:
             return True
-        layer = inside
     return False
+
+
+def _parts(item: object) -> Iterable[object]:
+    if type(item) is list:
+        return item
+    return item.values() if type(item) is dict else ()

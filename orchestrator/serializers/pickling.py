@@ -10,7 +10,7 @@ import functools
 import io
 from typing import TYPE_CHECKING, Any, Final
 
-from orchestrator.errors import SerializationError
+from orchestrator.errors import OrchestratorError, SerializationError
 from orchestrator.serializers.extensions import Writer, is_replaced, readers
 from orchestrator.serializers.wire import PICKLE, ExtType
 
@@ -44,7 +44,7 @@ def load(data: bytes, reading: Reading) -> Any:
     reading.demand_trust()
     try:
         return _unpickler_class()(io.BytesIO(data), reading).load()
-    except SerializationError:
+    except OrchestratorError:  # also: the task's time is up
         raise
     except Exception as error:
         raise SerializationError(f"a pickled object cannot be restored: {type(error).__name__}: {error}") from error

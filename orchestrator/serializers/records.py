@@ -34,12 +34,8 @@ def _is_plain_object(cls: type) -> bool:
     try:
         object.__new__(cls)
     except TypeError:
-        return not _has_builtin_base(cls)
+        return False
     return True
-
-
-def _has_builtin_base(cls: type) -> bool:
-    return any(base.__module__ == "builtins" and base is not object for base in cls.__mro__)
 
 
 def _dataclass_writer(cls: Any) -> Writer:
@@ -94,11 +90,21 @@ def _rebuilt(cls: type, values: Mapping[str, Any]) -> Any:
     for field in dataclasses.fields(cls):
         if field.name in values:
             put(obj, field.name, values[field.name])
-        elif field.default is not dataclasses.MISSING:
-            put(obj, field.name, field.default)
-        elif field.default_factory is not dataclasses.MISSING:
-            put(obj, field.name, field.default_factory())
+        else:
+            default = _default_of(field)
+            if default is not dataclasses.MISSING:
+                put(obj, field.name, default)
     return obj
+
+
+def _default_of(field: dataclasses.Field[Any]) -> Any:
+    if field.default_factory is not dataclasses.MISSING:
+        return field.default_factory()
+    default: Any = field.default
+    if not hasattr(default, "get_default"):
+        return default
+    # Pydantic's dataclasses keep a description of the field there.
+    return dataclasses.MISSING if default.is_required() else default.get_default(call_default_factory=True)
 
 
 def _validated(cls: Any, values: dict[str, Any], given: object) -> Any:

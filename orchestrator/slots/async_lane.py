@@ -110,9 +110,9 @@ class AsyncLane:
         finally:
             slots.table.clear(call.place)
             slots.table.free_place(call.place)
-            slots.running.pop(delivery.run_id, None)
             cancelled_runs.discard(delivery.run_id)
         slots.finished.add(settlement)
+        slots.running.pop(delivery.run_id, None)  # after it: who waits for running calls to end then sends their ends
         slots.attendant.send_soon()
         with self._changed:
             self._running -= 1

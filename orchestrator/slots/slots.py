@@ -38,6 +38,7 @@ class SlotsOptions:
     async_concurrency: int = 100
     consumer: str | None = None
     max_calls: int | None = None  # stop fetching after so many (a child is recycled)
+    always_async: bool = False  # serve async calls though no async task is known yet
 
 
 class SlotTable(Protocol):
@@ -107,7 +108,7 @@ class Slots:
         self.routes = sync_routes + async_routes
         self.sync_lane = SyncLane(self, QueueReader(fleet.broker, self.consumer, sync_routes), options.threads)
         self.async_lane: AsyncLane | None = None
-        if any(task.isasync for task in registry.known()):
+        if options.always_async or any(task.isasync for task in registry.known()):
             reader = QueueReader(fleet.broker, self.consumer, async_routes)
             self.async_lane = AsyncLane(self, reader, options.async_concurrency)
         self.when_drained: Callable[[], None] = lambda: None

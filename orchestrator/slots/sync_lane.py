@@ -202,12 +202,16 @@ class SyncLane:
         except BrokerError as error:  # upstream results could not be read
             log.warning("run %s could not be started: %s; handed back", delivery.run_id, error)
             settlement = handed_back(delivery)
+        except BaseException:
+            slots.running.pop(delivery.run_id, None)
+            raise
         finally:
             slots.table.clear(place)
-            slots.running.pop(delivery.run_id, None)
         seconds = time.monotonic() - call.started
         self._average_seconds += 0.1 * (seconds - self._average_seconds)
-        if slots.finished.add(settlement):
+        full = slots.finished.add(settlement)
+        slots.running.pop(delivery.run_id, None)  # after it: who waits for running calls to end then sends their ends
+        if full:
             slots.send_finished()
 
     def _settlement(self, delivery: Delivery, call: RunningCall) -> Any:
