@@ -23,6 +23,7 @@ class Lendable(Protocol):
 
 class _Here(threading.local):
     slot: Lendable | None = None
+    is_shared_loop = False  # this thread runs the event loop that all async calls of a worker share
 
 
 here = _Here()
@@ -30,8 +31,17 @@ here = _Here()
 
 @contextmanager
 def slot_lent() -> Iterator[None]:
-    """Lend the slot of this thread, if it is one, for the length of the block."""
+    """Lend the slot of this thread, if it is one, for the length of the block.
+
+    Raises:
+        RuntimeError: this thread is the event loop of a worker, which must not be blocked.
+    """
     slot = here.slot
+    if here.is_shared_loop:
+        raise RuntimeError(
+            "an async task waits for another run and would block every call on its worker's event loop, "
+            "perhaps the very one it waits for: write `await future` (or make the task a plain function)"
+        )
     if slot is None:
         yield
         return

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from orchestrator import registry
-from orchestrator.chores import Heartbeat, Mover, Rescue
+from orchestrator.chores import Heartbeat, Janitor, Mover, Rescue
 from orchestrator.fleet import Fleet
 from orchestrator.futures import PrefectFuture, wait_for_all
 from orchestrator.slots import Slots, SlotsOptions
@@ -39,7 +39,7 @@ class LocalWorkers:
             self._living[fleet.process] = {}
         rescue = Rescue(fleet)
         heartbeat = Heartbeat(fleet, lambda: self._living, rescue.take_over)
-        self._chores = [heartbeat, rescue, Mover(fleet)]
+        self._chores = [heartbeat, rescue, Mover(fleet), Janitor(fleet)]
 
     def start(self) -> None:
         """Begin to work. Raises BrokerError."""

@@ -237,6 +237,11 @@ class RedisBroker:
         wait_ms: int = self._run("move", [limit, self.ttl_ms])
         return None if wait_ms < 0 else wait_ms / 1000
 
+    def tidy(self, patience_seconds: float, dead_letter_ttl_seconds: float) -> int:
+        """Mark consumers as dead that hold calls though nobody beats for them; returns how many."""
+        found: int = self._run("tidy", [int(patience_seconds * 1000), int(dead_letter_ttl_seconds * 1000)])
+        return found
+
     def describe_worker(self, consumer: str, facts: Mapping[str, str], ttl_seconds: float) -> None:
         """What a consumer says of itself: host, process, queues, tasks."""
         key = self.keys.worker(consumer)

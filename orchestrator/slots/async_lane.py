@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from brokers.contract import Delivery, Settlement
 from brokers.redis.queue import QueueReader
+from orchestrator import lending
 from orchestrator.engine import cancelled_runs, run_attempt_async
 from orchestrator.errors import BrokerError
 from orchestrator.slots.delivered import Refusal, handed_back, refused, settlement_for
@@ -50,6 +51,7 @@ class AsyncLane:
 
     def _run_loop(self) -> None:
         asyncio.set_event_loop(self._loop)
+        lending.here.is_shared_loop = True
         try:
             self._loop.run_forever()
         finally:

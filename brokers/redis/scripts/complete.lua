@@ -37,6 +37,7 @@ for _, settlement in ipairs(args) do
   local f = redis.call('HMGET', record(settlement[2]), 's', 'e', 't', 'w', 'd', 'l')
   if f[2] ~= settlement[1] or SETTLED[f[1]] then
     refused[#refused + 1] = settlement[2]
+    take_off(settlement[1]) -- gone already, unless the record vanished: nobody else would take it off
   else
     settle(settlement, f)
   end

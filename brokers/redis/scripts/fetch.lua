@@ -46,7 +46,7 @@ local function hand_out(route, entry, id)
   local ticket = route .. ' ' .. entry
   local f = redis.call('HMGET', key, 's', 'e', 't', 'b', 'a', 'c', 'f', 'm', 'v', 'x', 'l', 'g', 'u')
   if f[2] ~= ticket or SETTLED[f[1]] then return take_off(ticket) end -- an entry left over by a cancel or a replay
-  if f[10] and tonumber(f[10]) <= now then
+  if f[10] and tonumber(f[10]) <= now and not has_started(f[5], f[6]) then
     take_off(ticket)
     return end_now(id, 'K', 'expired before it started', ttl)
   end

@@ -11,8 +11,9 @@ end
 
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'expiring', '-inf', now, 'LIMIT', 0, limit)) do
   redis.call('ZREM', P .. 'expiring', id)
-  local f = redis.call('HMGET', record(id), 's', 'e')
+  local f = redis.call('HMGET', record(id), 's', 'e', 'a', 'c')
   local status = f[1]
+  if has_started(f[3], f[4]) then status = false end -- it began in time: its next attempt may be later
   if status == 'Q' and not owner_of(f[2]) then
     take_off(f[2])
     end_now(id, 'K', 'expired before it started', ttl)

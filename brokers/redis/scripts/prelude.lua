@@ -100,6 +100,11 @@ local function owner_of(ticket)
   return reply[1][2]
 end
 
+-- An expiry is about the first start. f fields a and c of the record: retries and crashes.
+local function has_started(retries, crashes)
+  return tonumber(retries or 0) + tonumber(crashes or 0) > 0
+end
+
 -- 3. Named limits: a place is given back when a delivery ends, and the next run that waits is queued.
 local function leave_limit(limit, id)
   local name = string.match(limit, '^(.*)|')

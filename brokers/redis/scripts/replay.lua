@@ -8,6 +8,7 @@ for _, id in ipairs(args) do
     redis.call('PERSIST', key)
     redis.call('HDEL', key, 'o', 'c', 'a', 'v', 'x', 'z', 'e')
     redis.call('ZREM', P .. 'dead', id)
+    redis.call('ZREM', P .. 'expiring', id)
     enqueue(id, false)
     again[#again + 1] = id
   end

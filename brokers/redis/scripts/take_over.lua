@@ -65,6 +65,10 @@ end
 for _, letter in ipairs({ 'r', 'h', 'd', 'l' }) do
   for _, lane in ipairs({ 's', 'a' }) do empty_private_queue('~' .. consumer .. ':' .. letter .. lane) end
 end
-if left == 0 then redis.call('DEL', P .. 'worker:' .. consumer) end
+if left == 0 then
+  redis.call('DEL', P .. 'worker:' .. consumer)
+else
+  redis.call('ZADD', P .. 'workers', 0, consumer) -- should the rescuer die now, the next one finds it
+end
 close_script()
 return cmsgpack.pack({ moved, left })
