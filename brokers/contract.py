@@ -120,6 +120,7 @@ class Record(NamedTuple):
     task: str | None = None
     flow_run_id: str | None = None
     started_at: float | None = None  # unix seconds
+    take_overs: int = 0  # how often it was given to another worker because its own had died
 
 
 Settled: TypeAlias = tuple[str, bytes, bytes]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgpack
 
 from brokers.contract import ASYNC_LANE, SYNC_LANE, Envelope, Route
-from orchestrator import serializers
+from orchestrator import registry, serializers
 from orchestrator.context import current_attempt, current_flow_run, current_tags
 from orchestrator.errors import UpstreamTaskError
 from orchestrator.fleet import Fleet, current_fleet
@@ -104,6 +104,7 @@ class Frame:
     def __init__(
         self, fleet: Fleet, task: Task[..., Any], wait_for: Iterable[Any] | None, options: CallOptions, watched: bool
     ) -> None:
+        registry.learn_types()
         self._fleet, self._task = fleet, task
         self._flow_run_id, self._meta = _surroundings(task)
         self._reply_to = fleet.open_inbox() if watched else None

@@ -23,8 +23,8 @@ from brokers.redis.wire import Wires
 from brokers.urls import ServerAddress, engine_of, parse_url
 from orchestrator import serializers
 from orchestrator.errors import BrokerError, ConfigurationError
+from orchestrator.log_shipper import LogShipper
 from orchestrator.outcomes import open_state, read_outcome
-from orchestrator.run_logs import LogShipper
 from orchestrator.serializers import KeyRing, PayloadLimits
 from orchestrator.settings import Settings
 from orchestrator.states import State, StateType

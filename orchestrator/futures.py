@@ -15,7 +15,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar, overload
 from uuid import UUID
 
-from orchestrator import lending, serializers
+from orchestrator import lending, registry, serializers
 from orchestrator.nested import replace_nested
 from orchestrator.outcomes import read_outcome
 from orchestrator.states import State, settle_states
@@ -174,6 +174,7 @@ class PrefectFuture(serializers.Dependency, Generic[R_co]):
     def state(self) -> State[Any]:
         """The latest known state; asks the store while the run has not ended."""
         if self._state is None and self._end is not None:
+            registry.learn_types()
             self._state = read_outcome(self.run_id, *self._end)
         return self._state if self._state is not None else self.source.latest_state(self.run_id)
 

@@ -1,86 +1,101 @@
-"""``wait(futures, progress=True)``: a bar on a terminal, a plain line for every tenth elsewhere, both on stderr."""
+"""``wait(futures, progress=True)``: a bar with counts by state on a terminal, a line every few seconds elsewhere."""
 
 from __future__ import annotations
 
+import sys
 import threading
+import time
 from collections import Counter
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
 
 from orchestrator.futures import PrefectFuture, wait_for_all
 
-if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.progress import Progress
-
-_WORDS: Final = {b"C": "completed", b"F": "failed", b"K": "cancelled", b"Z": "crashed", b"N": "not ready"}
-_BY_TYPE: Final = {"COMPLETED": b"C", "FAILED": b"F", "CANCELLED": b"K", "CRASHED": b"Z", "PENDING": b"N"}
+BAR_SECONDS: Final = 0.1
+LINE_SECONDS: Final = 3.0
+_NAMES: Final = {b"C": "Completed", b"F": "Failed", b"K": "Cancelled", b"Z": "Crashed", b"N": "NotReady"}
 
 
 class Tally:
-    """How many runs have ended, and how."""
+    """Counts ends by state, without reading the results."""
 
     def __init__(self, total: int) -> None:
         self.total = total
-        self.ended = 0
-        self._by_status: Counter[bytes] = Counter()
-        self._lock = threading.Lock()
+        self.counts: Counter[str] = Counter()
+        self.started = time.monotonic()
 
-    def add(self, future: PrefectFuture[Any]) -> int:
-        """One more has ended; returns how many have. Called from any thread."""
-        with self._lock:
-            self._by_status[_status(future)] += 1
-            self.ended += 1
-            return self.ended
+    def count(self, future: PrefectFuture[Any]) -> None:
+        """This one has ended."""
+        if future._end is not None:
+            self.counts[_NAMES.get(future._end[0], "Crashed")] += 1
+        else:
+            self.counts[future.state.name] += 1
 
-    def __str__(self) -> str:
-        with self._lock:
-            return ", ".join(f"{self._by_status[s]:,} {word}" for s, word in _WORDS.items() if self._by_status[s])
+    @property
+    def done(self) -> int:
+        """How many have ended."""
+        return sum(self.counts.copy().values())
 
+    @property
+    def states(self) -> str:
+        """The counts, most frequent first: ``Completed 990  Failed 10``."""
+        return "  ".join(f"{name} {count}" for name, count in self.counts.copy().most_common())
 
-def _status(future: PrefectFuture[Any]) -> bytes:
-    """Without reading the outcome: that may be large, and is nobody's wish yet."""
-    return future._end[0] if future._end is not None else _BY_TYPE[future.state.type.value]
+    def line(self) -> str:
+        """Where it stands, as a line."""
+        seconds = time.monotonic() - self.started
+        rate = self.done / seconds if seconds > 0 else 0.0
+        return f"{self.done}/{self.total} ended in {seconds:.1f} s ({rate:,.0f}/s)  {self.states}"
 
 
 def wait_with_bar(futures: Sequence[PrefectFuture[Any]], timeout: float | None) -> None:
-    """Wait for all, showing how many have ended."""
-    from rich.console import Console
-
-    console = Console(stderr=True)
-    if console.is_terminal:
-        _wait_with_bar(console, futures, timeout)
-    else:
-        _wait_with_lines(console, futures, timeout)
-
-
-def _wait_with_bar(console: Console, futures: Sequence[PrefectFuture[Any]], timeout: float | None) -> None:
+    """Wait until all have settled, at most ``timeout`` seconds, and show how it goes on standard error."""
     tally = Tally(len(futures))
-    with _bar(console) as progress:
-        progress.add_task("waiting", total=len(futures), tally=tally)
-        (task,) = progress.tasks
-
-        def count(future: PrefectFuture[Any]) -> None:
-            task.completed = tally.add(future)  # drawn ten times a second, not once per run
-
-        wait_for_all(futures, timeout, also=count)
+    with _bar(tally) if sys.stderr.isatty() else _lines(tally):
+        wait_for_all(futures, timeout, also=tally.count)
 
 
-def _bar(console: Console) -> Progress:
+@contextmanager
+def _bar(tally: Tally) -> Iterator[None]:
+    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    return Progress(
-        BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.fields[tally]}"), console=console
-    )
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[states]}"), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        bar = progress.add_task("runs", total=tally.total, states="")
+
+        def show() -> None:
+            progress.update(bar, completed=tally.done, states=tally.states)
+
+        with _every(BAR_SECONDS, show):
+            yield
+        show()
 
 
-def _wait_with_lines(console: Console, futures: Sequence[PrefectFuture[Any]], timeout: float | None) -> None:
-    tally = Tally(len(futures))
-    step = max(1, len(futures) // 10)
+@contextmanager
+def _lines(tally: Tally) -> Iterator[None]:
+    def show() -> None:
+        print(tally.line(), file=sys.stderr, flush=True)
 
-    def count(future: PrefectFuture[Any]) -> None:
-        ended = tally.add(future)
-        if ended % step == 0 or ended == tally.total:
-            print(f"{ended:,} of {tally.total:,} runs have ended: {tally}", file=console.file, flush=True)
+    with _every(LINE_SECONDS, show):
+        yield
+    show()
 
-    wait_for_all(futures, timeout, also=count)
+
+@contextmanager
+def _every(seconds: float, show: Any) -> Iterator[None]:
+    """Call ``show`` now and then, in a thread, until the block ends."""
+    over = threading.Event()
+
+    def run() -> None:
+        while not over.wait(seconds):
+            show()
+
+    thread = threading.Thread(target=run, name="progress", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join(1.0)

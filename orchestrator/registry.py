@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from orchestrator import serializers
 from orchestrator.errors import UnknownTask
 
 if TYPE_CHECKING:
     from orchestrator.tasks import Task
 
 _tasks: Final[dict[str, Task[..., Any]]] = {}
+_unlearned: Final[list[Task[..., Any]]] = []
 _found: Final[dict[str, Task[..., Any]]] = {}  # what suffixes were resolved to
 
 
@@ -17,6 +19,16 @@ def add(task: Task[..., Any]) -> None:
     """Make a task known by its key; a later one of the same key takes its place (a reloaded module)."""
     _tasks[task.task_key] = task
     _found.clear()
+    _unlearned.append(task)
+
+
+def learn_types() -> None:
+    """Learn the classes in the annotations of new tasks, so that dataclasses and models come back as themselves.
+
+    Called before something is packed or read, not when a task is decorated: annotations may name what comes later.
+    """
+    while _unlearned:
+        serializers.known_types.learn_from_callable(_unlearned.pop().fn)
 
 
 def find(key: str) -> Task[..., Any]:

@@ -3,98 +3,15 @@
 from __future__ import annotations
 
 import builtins
-import json
 import logging
-import threading
 from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 from orchestrator.context import current_attempt, current_flow_run
-from orchestrator.errors import BrokerError, MissingResult
-
-if TYPE_CHECKING:
-    from brokers.redis.broker import RedisBroker
-
-LONGEST_LINE_BYTES = 16_384
-FLUSH_SECONDS = 0.5
-
-
-class LogLine(NamedTuple):
-    """One kept line of a run."""
-
-    timestamp: datetime
-    level: str
-    message: str
-
-
-class LogShipper:
-    """Collects lines and writes them to the store in groups, from a thread of its own.
-
-    Args:
-        broker: where the lines are kept.
-        keep: how many lines a run keeps (its last ones).
-    """
-
-    def __init__(self, broker: RedisBroker, keep: int) -> None:
-        self._broker, self._keep = broker, keep
-        self._lines: dict[str, list[bytes]] = {}
-        self._lock = threading.Lock()
-        self._wake = threading.Event()
-        self._thread: threading.Thread | None = None
-
-    def add(self, run_id: str, level: str, message: str, created: float) -> None:
-        """Keep a line for a run; ``created`` in unix seconds."""
-        if not self._keep:
-            return
-        line = json.dumps([created, level, message[:LONGEST_LINE_BYTES]]).encode()
-        with self._lock:
-            lines = self._lines.setdefault(run_id, [])
-            lines.append(line)
-            del lines[: -self._keep]
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="log-shipper", daemon=True)
-            self._thread.start()
-        self._wake.set()
-
-    @property
-    def waiting(self) -> bool:
-        """Whether there are lines that have not been written yet."""
-        return bool(self._lines)
-
-    def flush(self) -> None:
-        """Write what waits. Raises BrokerError; the lines are kept then."""
-        with self._lock:
-            lines, self._lines = self._lines, {}
-        if not lines:
-            return
-        try:
-            self._broker.add_log_lines(lines, self._keep)
-        except BrokerError:
-            with self._lock:
-                for run_id, some in lines.items():
-                    merged = some + self._lines.get(run_id, [])
-                    self._lines[run_id] = merged[-self._keep :]
-            raise
-
-    def _run(self) -> None:
-        pause = threading.Event()
-        while True:
-            self._wake.wait()
-            self._wake.clear()
-            pause.wait(FLUSH_SECONDS)
-            try:
-                self.flush()
-            except BrokerError:
-                self._wake.set()  # kept; tried again
-
-    def read(self, run_id: str) -> list[LogLine]:
-        """The kept lines of a run, oldest first."""
-        self.flush()
-        rows = (json.loads(line) for line in self._broker.log_lines(run_id))
-        return [LogLine(datetime.fromtimestamp(created, UTC), level, text) for created, level, text in rows]
+from orchestrator.errors import MissingResult
+from orchestrator.log_shipper import LogLine
 
 
 def read_logs(run_id: str) -> list[LogLine]:

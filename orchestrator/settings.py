@@ -29,6 +29,7 @@ from orchestrator.errors import ConfigurationError
 
 PREFIX: Final = "ORCHESTRATOR_"
 DAY_SECONDS: Final = 86_400.0
+MOST_PAYLOAD_BYTES: Final = 64 * 1024 * 1024  # what every reader accepts; larger things belong into a file store
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,40}")
 
@@ -104,7 +105,9 @@ class Settings(BaseSettings):
 
     result_ttl_seconds: Positive = Field(DAY_SECONDS, description="How long states and results are kept")
     dead_letter_ttl_seconds: Positive = Field(30 * DAY_SECONDS, description="How long dead letters are kept")
-    max_payload_bytes: Count = Field(16 * 1024 * 1024, description="Arguments or results above this size are refused")
+    max_payload_bytes: Annotated[int, Field(ge=1, le=MOST_PAYLOAD_BYTES)] = Field(
+        16 * 1024 * 1024, description="Arguments or results above this size are refused"
+    )
     compress_above_bytes: Annotated[int, Field(ge=0)] = Field(
         16 * 1024, description="Arguments and results above this size are compressed"
     )

@@ -305,7 +305,7 @@ class ProcessPoolTaskRunner(_LocalTaskRunner):
         assert self._executor is not None
         flow_run = current_flow_run.get()
         surroundings = (future.run_id, flow_run.run_id if flow_run else None)
-        call = cloudpickle.dumps((task.fn, task.options, task.task_key, list(args), kwargs, surroundings))
+        call = cloudpickle.dumps((type(task), task.fn, task.options, task.task_key, list(args), kwargs, surroundings))
         done: concurrent.futures.Future[State[Any]] = concurrent.futures.Future()
 
         def unpack(packed: concurrent.futures.Future[bytes]) -> None:
@@ -325,10 +325,9 @@ def _run_in_process(call: bytes) -> bytes:
 
     from orchestrator.engine import Attempt
     from orchestrator.result_cache import StoreCache
-    from orchestrator.tasks import Task
 
-    fn, options, key, args, kwargs, (run_id, flow_run_id) = cloudpickle.loads(call)
-    task = Task(fn, options, task_key=key)
+    kind, fn, options, key, args, kwargs, (run_id, flow_run_id) = cloudpickle.loads(call)
+    task = kind(fn, options, task_key=key)
     attempt = Attempt(task, run_id, args, kwargs, flow_run_id=flow_run_id, cache=StoreCache())
     state = asyncio.run(run_here_async(attempt)) if task.isasync else run_here(attempt)
     packed: bytes = cloudpickle.dumps(state)

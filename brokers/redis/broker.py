@@ -139,7 +139,7 @@ class RedisBroker:
         records: list[Record] = []
         for first in range(0, len(run_ids), SLICE_CALLS):
             for row in self._run("read", run_ids[first : first + SLICE_CALLS]):
-                run_id, status, outcome, retries, crashes, task, flow_run_id, started_ms = row
+                run_id, status, outcome, retries, crashes, task, flow_run_id, started_ms, take_overs = row
                 records.append(
                     Record(
                         run_id.decode(),
@@ -150,6 +150,7 @@ class RedisBroker:
                         _text(task),
                         _text(flow_run_id),
                         started_ms / 1000 if started_ms else None,
+                        take_overs,
                     )
                 )
         return records
@@ -251,7 +252,7 @@ class RedisBroker:
     def workers(self, lease_seconds: float) -> dict[str, dict[str, str]]:
         """The live consumers and what they say of themselves."""
         clock, rows = self.wires.commands([("TIME",), ("ZRANGE", self.keys.workers, 0, -1, "WITHSCORES")])
-        oldest = float(clock[0]) * 1000 - lease_seconds * 1000
+        oldest = int(clock[0]) * 1000 + int(clock[1]) / 1000 - lease_seconds * 1000
         alive = [rows[i].decode() for i in range(0, len(rows), 2) if float(rows[i + 1]) >= oldest]
         if not alive:
             return {}
@@ -307,6 +308,11 @@ class RedisBroker:
         """What is known of a flow run."""
         (row,) = self.wires.commands([("HGETALL", self.keys.flow(flow_run_id))])
         return {row[i].decode(): row[i + 1] for i in range(0, len(row), 2)}
+
+    def counts(self) -> dict[tuple[str, bytes], int]:
+        """How many runs have ended so far: (task, status) -> number."""
+        (row,) = self.wires.commands([("HGETALL", self.keys.counts)])
+        return {(row[i][2:].decode(), row[i][:1]): int(row[i + 1]) for i in range(0, len(row), 2)}
 
     def reachable(self) -> bool:
         """Whether the server answers now."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from functools import lru_cache
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgpack
 
@@ -26,7 +26,9 @@ from orchestrator.fleet import Fleet
 from orchestrator.outcomes import LETTERS, pack_outcome, read_outcome, result_context
 from orchestrator.result_cache import StoreCache
 from orchestrator.states import COMPLETED, Crashed, Failed, State
-from orchestrator.tasks import Task
+
+if TYPE_CHECKING:
+    from orchestrator.tasks import Task
 
 log = logging.getLogger("orchestrator.slots")
 LARGE_BODY: Final = 4096  # arguments above it are dropped when the run completed; failed ones keep theirs for a replay
@@ -52,6 +54,7 @@ class Unpacker:
 
     def attempt(self, delivery: Delivery) -> Attempt | Refusal:
         """The attempt, or why there can be none. May raise BrokerError while upstream results are read."""
+        registry.learn_types()
         try:
             task = registry.find(delivery.task)
             meta: dict[str, Any] = _read_meta(delivery.meta) if delivery.meta else {}

@@ -22,7 +22,7 @@ from orchestrator.engine import Again, Attempt, Verdict, run_attempt, run_attemp
 from orchestrator.errors import BrokerUnavailable
 from orchestrator.fleet import Fleet
 from orchestrator.futures import PrefectFuture, wait_async, wait_for_all
-from orchestrator.run_logs import LogShipper
+from orchestrator.log_shipper import LogShipper
 from orchestrator.serializers import KeyRing
 from orchestrator.settings import Settings
 from orchestrator.slots.delivered import Refusal, Unpacker, refused, settlement_for

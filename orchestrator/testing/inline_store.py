@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, NoReturn
 
 from brokers.contract import SETTLED, Envelope, Record, Settled, Status
-from orchestrator.run_logs import LogLine
+from orchestrator.log_shipper import LogLine
 
 
 class InlineStore:

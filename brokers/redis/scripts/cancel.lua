@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- cancel: end runs that have not started at once, ask running ones to stop.
 -- args: { {run, ...}, ttl ms, text }
 -- returns: { status before, ... }: '?' unknown, a settled status: too late; otherwise the wish is durable

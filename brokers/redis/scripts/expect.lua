@@ -16,7 +16,7 @@ for _, id in ipairs(runs) do
     found[n + 3] = f[2] or ''
   elseif not f[3] then
     redis.call('HSET', record(id), 'w', inbox)
-  elseif not string.find(f[3], inbox, 1, true) then
+  elseif not string.find(' ' .. f[3] .. ' ', ' ' .. inbox .. ' ', 1, true) then
     redis.call('HSET', record(id), 'w', f[3] .. ' ' .. inbox)
   end
 end

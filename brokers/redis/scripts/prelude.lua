@@ -107,10 +107,12 @@ end
 
 -- 3. Named limits: a place is given back when a delivery ends, and the next run that waits is queued.
 local function leave_limit(limit, id)
-  local name = string.match(limit, '^(.*)|')
-  if redis.call('ZREM', P .. 'limit:' .. name, id) == 0 then return end
+  local name, size = string.match(limit, '^(.*)|(%d+)$')
+  local holders = P .. 'limit:' .. name
+  -- One that held no place may have been called up and then cancelled: the next is called in its stead.
+  if redis.call('ZREM', holders, id) == 0 and redis.call('ZCARD', holders) >= tonumber(size) then return end
   while true do
-    local waiting = redis.call('LPOP', P .. 'limit:' .. name .. ':waiting')
+    local waiting = redis.call('LPOP', holders .. ':waiting')
     if not waiting then return end
     if redis.call('HGET', record(waiting), 's') == 'W' then
       enqueue(waiting, true)

@@ -31,13 +31,17 @@ local function move(route, entry, id)
   if reason then crashed(id, key, f, reason) else enqueue(id, true) end
 end
 
-local function empty_pending(route)
-  local reply = redis.pcall('XPENDING', stream(route), GROUP, '-', '+', limit, consumer)
-  if reply.err then return end
+local function move_pending(route, reply)
   for _, row in ipairs(reply) do
     local entry = redis.call('XRANGE', stream(route), row[1], row[1])[1]
     if entry then move(route, row[1], entry[2][2]) else take_off(route .. ' ' .. row[1]) end
   end
+end
+
+local function empty_pending(route)
+  local reply = redis.pcall('XPENDING', stream(route), GROUP, '-', '+', limit, consumer)
+  if reply.err then return end
+  move_pending(route, reply)
   if #reply >= limit then left = left + 1 else
     take_off_all(); off = {}
     redis.pcall('XGROUP', 'DELCONSUMER', stream(route), GROUP, consumer)
@@ -45,7 +49,12 @@ local function empty_pending(route)
 end
 
 local function empty_private_queue(route)
-  -- calls that only this process would have run go home
+  -- calls that only this process would have run go home; those that its own slots (another consumer) held first
+  local held = redis.pcall('XPENDING', stream(route), GROUP, '-', '+', limit)
+  if not held.err and #held > 0 then
+    move_pending(route, held)
+    take_off_all(); off = {}
+  end
   for _, entry in ipairs(redis.call('XRANGE', stream(route), '-', '+', 'COUNT', limit)) do
     redis.call('XDEL', stream(route), entry[1])
     local id = entry[2][2]
@@ -57,6 +66,8 @@ end
 redis.call('ZREM', P .. 'workers', consumer)
 local queues = redis.call('SMEMBERS', P .. 'queues')
 queues[#queues + 1] = '~' .. consumer
+local keeper = string.match(consumer, '^(.*)%.') -- slots that a process brought along read its private queue
+if keeper then queues[#queues + 1] = '~' .. keeper end
 for _, queue in ipairs(queues) do
   for _, letter in ipairs({ 'r', 'h', 'd', 'l' }) do
     for _, lane in ipairs({ 's', 'a' }) do empty_pending(queue .. ':' .. letter .. lane) end
