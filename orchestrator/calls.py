@@ -99,14 +99,26 @@ class Frame:
         watched: whether the ends are sent to this process's inbox.
     """
 
-    __slots__ = ("_extras", "_fleet", "_flow_run_id", "_meta", "_reply_to", "_route", "_task", "queue")
+    __slots__ = (
+        "_class_left_out",
+        "_extras",
+        "_fleet",
+        "_flow_run_id",
+        "_meta",
+        "_reply_to",
+        "_route",
+        "_task",
+        "queue",
+    )
 
     def __init__(
         self, fleet: Fleet, task: Task[..., Any], wait_for: Iterable[Any] | None, options: CallOptions, watched: bool
     ) -> None:
         registry.learn_types()
         self._fleet, self._task = fleet, task
-        self._flow_run_id, self._meta = _surroundings(task)
+        # A class method's own class need not travel: the worker's task knows it.
+        self._class_left_out = task.binds_class and task.bound[:1] == (task.owner,)
+        self._flow_run_id, self._meta = _surroundings(task, self._class_left_out)
         self._reply_to = fleet.open_inbox() if watched else None
         self.queue = options.queue or task.options.queue or fleet.settings.default_queue
         lane = ASYNC_LANE if task.isasync else SYNC_LANE
@@ -121,6 +133,8 @@ class Frame:
             SerializationError, PayloadTooLarge: the arguments cannot be sent.
         """
         task = self._task
+        if self._class_left_out:
+            args = args[1:]
         body, upstreams = serializers.pack_call(
             args, kwargs, context=lambda: call_context(task.task_key, run_id, self._meta), limits=self._fleet.limits
         )
@@ -134,7 +148,7 @@ class Frame:
         )
 
 
-def _surroundings(task: Task[..., Any]) -> tuple[str | None, bytes | None]:
+def _surroundings(task: Task[..., Any], class_left_out: bool) -> tuple[str | None, bytes | None]:
     """The flow run around this line, and the packed meta: tags, options that differ, parent run, flow parameters."""
     flow_run, parent = current_flow_run.get(), current_attempt.get()
     meta: dict[str, Any] = {}
@@ -143,6 +157,8 @@ def _surroundings(task: Task[..., Any]) -> tuple[str | None, bytes | None]:
         meta["g"] = sorted(tags)
     if parent is not None:
         meta["P"] = parent.run_id
+    if class_left_out:
+        meta["c"] = True
     changed = {name: value for name, value in task.overrides.items() if name not in ON_SENDING}
     if changed:
         meta["o"] = serializers.pack_value(

@@ -121,10 +121,7 @@ class Attempt:
     @property
     def parameters(self) -> dict[str, Any]:
         """The arguments by parameter name."""
-        try:
-            return self.task.signature.parameters(self.args[len(self.task.bound) :], self.kwargs)
-        except TypeError:  # a method's self came over the wire with the other arguments
-            return self.task.signature.parameters(self.args, self.kwargs)
+        return self.task.signature.parameters(self.args[self.task.hidden_arguments :], self.kwargs)
 
     @property
     def name(self) -> str:

@@ -48,6 +48,7 @@ class Task(Generic[P, R]):
         self.isgenerator = inspect.isgeneratorfunction(plain) or inspect.isasyncgenfunction(plain)
         self.owner: type | None = None
         self.overrides: dict[str, Any] = {}
+        self.binds_class = kind == "classmethod"
         self.bound: tuple[Any, ...] = ()
         functools.update_wrapper(self, plain)
         registry.add(self)
@@ -89,6 +90,11 @@ class Task(Generic[P, R]):
         if self._kind == "method":
             copy.signature = Signature(self.fn, skip_first=True)
         return copy
+
+    @property
+    def hidden_arguments(self) -> int:
+        """How many leading arguments the signature leaves out: a bound ``self``, or ``cls``."""
+        return 1 if self.binds_class else len(self.bound)
 
     def _copy(self) -> Task[P, R]:
         copy: Task[P, R] = object.__new__(type(self))

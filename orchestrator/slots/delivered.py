@@ -66,9 +66,12 @@ class Unpacker:
                 context=lambda: call_context(delivery.task, delivery.run_id, delivery.meta),
                 upstream_values=upstreams,
             )
+            if meta.get("c"):
+                args.insert(0, task.owner)
             if task.options.validate_parameters:
-                valid, kwargs = task.signature.validated(args, kwargs)
-                args = list(valid)
+                hidden = task.hidden_arguments
+                valid, kwargs = task.signature.validated(args[hidden:], kwargs)
+                args = [*args[:hidden], *valid]
         except (UnknownTask, SerializationError, MissingResult, UpstreamTaskError, TypeError) as error:
             return Refusal(error if isinstance(error, OrchestratorError) else SerializationError(str(error)))
         return Attempt(

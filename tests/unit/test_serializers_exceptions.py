@@ -43,7 +43,7 @@ class BrokenError(Exception):
 
 
 class OwnGroup(ExceptionGroup[Exception]):
-    def derive(self, excs: Any) -> OwnGroup:
+    def derive(self, excs: Any) -> Any:
         return OwnGroup(self.message, excs)
 
 
@@ -166,7 +166,7 @@ def test_notes_come_along() -> None:
 
 def test_groups_come_with_their_members() -> None:
     inner = ExceptionGroup("inner", [OddError(1, detail="d")])
-    arrived = back(ExceptionGroup("outer", [ValueError("v"), inner, raised(KeyError("k"))]))
+    arrived = back(ExceptionGroup("outer", [ValueError("v"), inner, KeyError("k")]))
     assert isinstance(arrived, ExceptionGroup)
     assert arrived.message == "outer"
     assert [type(member) for member in arrived.exceptions] == [ValueError, ExceptionGroup, KeyError]
@@ -194,7 +194,7 @@ def test_deep_and_wide_groups_end_somewhere() -> None:
 def test_exceptions_that_hold_exceptions_twice_do_not_grow_without_end() -> None:
     exc: Exception = ValueError("innermost")
     for _ in range(40):
-        exc, inner = KeyError(exc, exc), exc
+        exc, inner = KeyError("wrapped", exc), exc
         exc.inner = inner  # type: ignore[attr-defined]
     assert len(pack_exception(exc, LIMITS)) < 1_000_000
     assert isinstance(back(KeyError(ValueError(1))).args[0], ValueError)

@@ -9,6 +9,7 @@ import pickle
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ def read_value(body: bytes) -> Any:
     return unpack_value(body, context=context)
 
 
-READERS = [read_call, read_value, unpack_exception]
+READERS: list[Callable[[bytes], Any]] = [read_call, read_value, unpack_exception]
 
 
 @pytest.fixture(params=["no key", "key"])
@@ -70,7 +71,7 @@ def ext(code: int, inside: Any) -> Any:
 
 
 def plain(value: Any) -> bytes:
-    return b"\x01" + msgpack.packb(value)
+    return bytes(b"\x01" + msgpack.packb(value))
 
 
 @pytest.mark.usefixtures("key")
@@ -193,7 +194,7 @@ def test_a_module_is_not_asked_for_attributes(monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_proxy_in_a_module_is_not_touched(monkeypatch: pytest.MonkeyPatch) -> None:
     class Proxy:
-        @property
+        @property  # type: ignore[misc]
         def __class__(self) -> Any:
             pytest.fail("touched")
 
@@ -201,7 +202,7 @@ def test_a_proxy_in_a_module_is_not_touched(monkeypatch: pytest.MonkeyPatch) -> 
             pytest.fail(f"asked for {name}")
 
     monkeypatch.setattr(sys.modules[__name__], "proxy", Proxy(), raising=False)
-    monkeypatch.setitem(sys.modules, "proxied", Proxy())  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "proxied", Proxy())
     for module, name in ((__name__, "proxy"), (__name__, "proxy.Error"), ("proxied", "Error")):
         assert type(unpack_exception(described(module, name, 1))).__name__ == "RemoteError"
 

@@ -143,11 +143,12 @@ def same(left: Any, right: Any) -> bool:
     if isinstance(left, BaseModel):
         return same(left.__dict__, right.__dict__)
     if isinstance(left, datetime | time):
-        return left.isoformat() == right.isoformat() and left.fold == right.fold
+        return (left.isoformat(), left.fold) == (right.isoformat(), right.fold)
     return bool(left == right)
 
 
-fixed_offsets = st.timedeltas(timedelta(hours=-23), timedelta(hours=23)).map(timezone)
+# In whole seconds: CPython's fromisoformat takes an offset of some microseconds for UTC.
+fixed_offsets = st.integers(-80_000, 80_000).map(lambda seconds: timezone(timedelta(seconds=seconds)))
 zones = st.sampled_from([ZoneInfo("Europe/Berlin"), ZoneInfo("America/St_Johns"), ZoneInfo("UTC"), UTC]) | fixed_offsets
 paths = st.sampled_from(["a", "/b/c", "ü/\udcff", ".", "C:\\d"])
 
@@ -274,7 +275,7 @@ def test_a_zone_comes_back_with_its_key_and_the_second_of_two_equal_hours() -> N
 
 
 def test_a_zone_without_a_name_needs_pickle() -> None:
-    from dateutil.tz import gettz
+    from dateutil.tz import gettz  # type: ignore[import-untyped]
 
     moment = datetime(2026, 1, 1, tzinfo=gettz("Europe/Berlin"))
     with pytest.raises(SerializationError, match="ORCHESTRATOR_SECRET_KEY"):
@@ -289,7 +290,7 @@ def test_a_model_remembers_which_fields_were_given() -> None:
     arrived = back(Order(orderNumber=3))
     assert arrived == Order(orderNumber=3)
     assert arrived.model_fields_set == {"number"}
-    assert back(Order(orderNumber=3, extra=[1])).extra == [1]
+    assert back(Order.model_validate({"orderNumber": 3, "extra": [1]})).extra == [1]
 
 
 def test_a_cached_property_does_not_travel() -> None:
