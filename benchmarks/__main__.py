@@ -105,7 +105,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     print(f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}")
-    print(f"{WORKERS} worker processes, {options.calls:,} calls a fan-out, {options.rounds} rounds; median (min to max)\n")
+    print(f"{WORKERS} worker processes, {options.calls:,} calls a fan-out, {options.rounds} rounds")
+    print("median (min to max)\n")
     with _home():
         _measure(options.calls, options.rounds)
 
@@ -136,7 +137,8 @@ def _measure(calls: int, rounds: int) -> None:
             sends.append(single / one_by_one(single))
             bare_sends.append(single / bare_one_by_one(socket, single))
     _row("fan-out: map and all results", ours, "calls/s")
-    _row("  the bare limit prototype", bare, "calls/s", f"ours is {statistics.median(ours) / statistics.median(bare):.2f} of it")
+    share = statistics.median(ours) / statistics.median(bare)
+    _row("  the bare limit prototype", bare, "calls/s", f"ours is {share:.2f} of it")
     _row("round trip, median", middle, "ms")
     _row("round trip, 99th percentile", slow, "ms")
     _row("delay, one by one", sends, "calls/s")

@@ -8,7 +8,8 @@ The tree (``OrchestratorError`` is the root of every error of this project)::
     │   ├── BrokerRefused           it answered and said no (password, ACL, memory, version)
     │   │   ├── AuthenticationFailed
     │   │   ├── UnsupportedServer
-    │   │   └── StoreFull
+    │   │   ├── StoreFull
+    │   │   └── QueueFull
     │   └── EmbeddedServerError     the private server could not be started
     ├── InvalidURL                  (also a ValueError)
     └── PayloadTooLarge             (also a ValueError)
@@ -45,6 +46,10 @@ class UnsupportedServer(BrokerRefused):
 
 class StoreFull(BrokerRefused):
     """The server is out of memory and refuses to store more."""
+
+
+class QueueFull(BrokerRefused):
+    """The queue holds as many calls as it may. Nothing was stored; try again when workers have caught up."""
 
 
 class EmbeddedServerError(BrokerError):

@@ -20,6 +20,7 @@ from orchestrator.errors import UpstreamTaskError
 from orchestrator.fleet import Fleet, current_fleet
 from orchestrator.futures import PrefectFuture, PrefectFutureList
 from orchestrator.ids import new_run_id
+from orchestrator.nested import replace_nested
 from orchestrator.options import ON_SENDING, check_priority, check_queue, limit_of, rate_of
 from orchestrator.states import State
 
@@ -305,12 +306,12 @@ def _pack_future(future: PrefectFuture[Any], packing: Any) -> Any:
 
 
 def _pack_allow_failure(wrapped: Any, packing: Any) -> Any:
-    inner = wrapped.value
-    if isinstance(inner, PrefectFuture):
-        return packing.upstream(inner.run_id, True)
-    if isinstance(inner, State):
-        return inner.result(raise_on_failure=False)
-    return inner
+    def lenient(part: Any) -> Any:
+        if isinstance(part, PrefectFuture):
+            return packing.upstream(part.run_id, True)
+        return part.result(raise_on_failure=False) if isinstance(part, State) else part
+
+    return replace_nested(wrapped.value, lenient)
 
 
 def _pack_state(state: State[Any], packing: Any) -> Any:

@@ -8,7 +8,8 @@ The whole tree (the upper half is carriage and lives in :mod:`brokers.errors`; e
     │   ├── BrokerRefused               it answered and said no
     │   │   ├── AuthenticationFailed
     │   │   ├── UnsupportedServer
-    │   │   └── StoreFull
+    │   │   ├── StoreFull
+    │   │   └── QueueFull
     │   └── EmbeddedServerError         the private server could not be started
     ├── InvalidURL                      (also a ValueError)
     ├── PayloadTooLarge                 (also a ValueError)
@@ -50,6 +51,7 @@ from brokers.errors import (
     InvalidURL,
     OrchestratorError,
     PayloadTooLarge,
+    QueueFull,
     StoreFull,
     UnsupportedServer,
 )
@@ -73,6 +75,7 @@ __all__ = [
     "ParameterBindError",
     "ParameterTypeError",
     "PayloadTooLarge",
+    "QueueFull",
     "RemoteError",
     "RemoteTraceback",
     "ReservedArgumentError",

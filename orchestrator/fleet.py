@@ -10,9 +10,10 @@ import logging
 import os
 import secrets
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from brokers.contract import SETTLED, Envelope, Settled, Status
 from brokers.embedded import EmbeddedServer, default_home, secret_key
@@ -22,7 +23,7 @@ from brokers.redis.sender import Parcel, Sender
 from brokers.redis.wire import Wires
 from brokers.urls import ServerAddress, engine_of, parse_url
 from orchestrator import serializers
-from orchestrator.errors import BrokerError, ConfigurationError
+from orchestrator.errors import BrokerError, ConfigurationError, QueueFull
 from orchestrator.log_shipper import LogShipper
 from orchestrator.outcomes import open_state, read_outcome
 from orchestrator.serializers import KeyRing, PayloadLimits
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from orchestrator.futures import PrefectFuture
 
 log = logging.getLogger("orchestrator.fleet")
+LOOK_FOR_ROOM_SECONDS: Final = 0.05
 
 
 class Fleet:
@@ -52,8 +54,13 @@ class Fleet:
             command_timeout_seconds=settings.command_timeout_seconds,
             connect_timeout_seconds=settings.connect_timeout_seconds,
         )
-        self.broker = RedisBroker(self.wires, settings.namespace, result_ttl_seconds=settings.result_ttl_seconds)
-        self.sender = Sender(self.broker.submit)
+        self.broker = RedisBroker(
+            self.wires,
+            settings.namespace,
+            result_ttl_seconds=settings.result_ttl_seconds,
+            queue_limit=settings.queue_limit,
+        )
+        self.sender = Sender(self._submit)
         self.logs = LogShipper(self.broker, settings.log_lines_per_run)
         self.queues_used: set[str] = set()
         self._open: dict[str, PrefectFuture[Any]] = {}
@@ -99,6 +106,17 @@ class Fleet:
     def send(self, envelopes: Sequence[Envelope]) -> list[str]:
         """Send now; returns the run ids once the server has confirmed. Raises BrokerError."""
         return self.sender.send(envelopes)
+
+    def _submit(self, envelopes: Sequence[Envelope]) -> list[str]:
+        """The broker's verb; where a queue is full, patient for as long as the settings say."""
+        deadline = time.monotonic() + self.settings.queue_full_wait_seconds
+        while True:
+            try:
+                return self.broker.submit(envelopes)
+            except QueueFull:
+                if time.monotonic() >= deadline:
+                    raise
+                time.sleep(LOOK_FOR_ROOM_SECONDS)
 
     def send_soon(self, envelopes: Sequence[Envelope], futures: Sequence[PrefectFuture[Any]]) -> None:
         """Send within about a millisecond; if that fails the futures are Crashed with the error, loudly."""

@@ -7,6 +7,7 @@ thread that ran the call (local task runners). Nothing polls: waiting is one loc
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import threading
@@ -379,13 +380,15 @@ async def wait_async(futures: Iterable[PrefectFuture[Any]], timeout: float | Non
 
     for future in open_:
         future._on_end(one_less)
-    await asyncio.to_thread(_attach, open_)
     try:
-        async with asyncio.timeout(timeout):
-            await done.wait()
-    except TimeoutError:
-        for future in open_:
-            future._forget(one_less)
+        await asyncio.to_thread(_attach, open_)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                await done.wait()
+    finally:  # also when the wait itself is given up: this loop may be closed by the time the runs end
+        if left:
+            for future in open_:
+                future._forget(one_less)
 
 
 class DoneAndNotDone(NamedTuple, Generic[R]):

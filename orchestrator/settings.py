@@ -103,6 +103,12 @@ class Settings(BaseSettings):
     )
     local_worker_threads: Count = Field(4, description="Threads of such a worker")
 
+    queue_limit: Annotated[int, Field(ge=0)] = Field(
+        0, description="How many calls a queue may hold before more are refused, running ones included; 0: no limit"
+    )
+    queue_full_wait_seconds: NotNegative = Field(
+        0.0, description="How long sending to a full queue waits for room before it is refused"
+    )
     result_ttl_seconds: Positive = Field(DAY_SECONDS, description="How long states and results are kept")
     dead_letter_ttl_seconds: Positive = Field(30 * DAY_SECONDS, description="How long dead letters are kept")
     max_payload_bytes: Annotated[int, Field(ge=1, le=MOST_PAYLOAD_BYTES)] = Field(

@@ -73,12 +73,16 @@ class RedisBroker:
         wires: connections to the server.
         namespace: keeps several applications on one server apart.
         result_ttl_seconds: how long the store keeps runs that it ends by itself (cancelled, expired, not ready).
+        queue_limit: how many calls a queue may hold, those that run included; 0 for no limit.
     """
 
-    def __init__(self, wires: Wires, namespace: str, *, result_ttl_seconds: float = 86_400) -> None:
+    def __init__(
+        self, wires: Wires, namespace: str, *, result_ttl_seconds: float = 86_400, queue_limit: int = 0
+    ) -> None:
         self.wires = wires
         self.keys = Keys(namespace)
         self.ttl_ms = int(result_ttl_seconds * 1000)
+        self.queue_limit = queue_limit
 
     def _run(self, verb: str, arguments: Any) -> Any:
         return unpack(self.wires.run((load(verb), pack(arguments)), prefix=self.keys.prefix)[0])
@@ -92,7 +96,7 @@ class RedisBroker:
         for some in _slices(envelopes):
             if not some:
                 continue
-            for position, other in self._run("submit", some):
+            for position, other in self._run("submit", [self.queue_limit, some]):
                 run_ids[start + position - 1] = other.decode()
             start += len(some)
         return run_ids

@@ -7,14 +7,16 @@ thread thus sends in its own thread, without a hop, and sixty-four threads need 
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from brokers.contract import Envelope
-from brokers.errors import BrokerError, BrokerUnavailable, StoreFull
+from brokers.errors import BrokerUnavailable, StoreFull
 
+log = logging.getLogger("orchestrator.sender")
 SOON_SECONDS: Final = 0.001
 MOST_WAITING: Final = 2_000  # calls; above it the sending thread flushes by itself, so that memory stays bounded
 
@@ -119,7 +121,7 @@ class Sender:
             return
         try:
             self._send(parcels)
-        except (BrokerError, ValueError, TypeError) as error:
+        except Exception as error:
             if len(parcels) > 1 and not isinstance(error, (StoreFull, BrokerUnavailable)):
                 self._send_each(parcels)  # one of them is at fault; the others must not suffer
             else:
@@ -128,8 +130,8 @@ class Sender:
         finally:
             for parcel in parcels:
                 parcel.done = True
-                if parcel.notify is not None:
-                    parcel.notify(parcel)
+            for parcel in parcels:
+                _tell(parcel)
 
     def _send(self, parcels: Sequence[Parcel]) -> None:
         if len(parcels) == 1:
@@ -148,5 +150,16 @@ class Sender:
         for parcel in parcels:
             try:
                 self._send([parcel])
-            except (BrokerError, ValueError, TypeError) as error:
+            except Exception as error:
                 parcel.error = error
+
+
+def _tell(parcel: Parcel) -> None:
+    if parcel.notify is None:
+        return
+    try:
+        parcel.notify(parcel)
+    except RuntimeError as error:  # the event loop of whoever sent it is closed: the call is sent, nobody asks any more
+        log.debug("nobody waits for %d sent calls any more: %s", len(parcel.envelopes), error)
+    except Exception:
+        log.exception("whoever sent %d calls could not be told", len(parcel.envelopes))

@@ -23,6 +23,7 @@ from brokers.errors import (
     BrokerError,
     BrokerRefused,
     BrokerUnavailable,
+    QueueFull,
     StoreFull,
     UnsupportedServer,
 )
@@ -49,10 +50,16 @@ def translate(error: Exception, where: str) -> BrokerError:
         return error
     if isinstance(error, _DENIED) or "WRONGPASS" in str(error) or "NOAUTH" in str(error):
         return AuthenticationFailed(
-            f"{where} refuses this user: {error}. Check the user and password in ORCHESTRATOR_REDIS_URL and the ACL."
+            f"{where} refuses this user: {str(error).rstrip('.')}. "
+            "Check the user and password in ORCHESTRATOR_REDIS_URL and the ACL."
         )
     if isinstance(error, server_says.OutOfMemoryError):
         return StoreFull(f"{where} is out of memory; nothing was stored. Raise maxmemory or wait until calls are done.")
+    if "QUEUEFULL" in str(error):
+        return QueueFull(
+            f"{str(error).partition('QUEUEFULL ')[2]}; nothing was sent. "
+            "Add workers, or raise ORCHESTRATOR_QUEUE_LIMIT."
+        )
     if isinstance(error, server_says.InvalidResponse):
         return UnsupportedServer(f"{where} answers, but not like Redis or Valkey. Is the address right?")
     if isinstance(error, _GONE):
@@ -217,6 +224,7 @@ class Wires:
                 "protocol": 2,
                 "health_check_interval": 0,
                 "client_name": "orchestrator",
+                "driver_info": None,  # two commands less for each connection, which an ACL would have to allow
             },
         )
 

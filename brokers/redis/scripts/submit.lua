@@ -1,18 +1,37 @@
 -- submit: write records and queue entries together.
--- args: { {run, task, route, body, flow_run, reply_to, meta, extras}, ... }, absent parts false
+-- args: { limit, { {run, task, route, body, flow_run, reply_to, meta, extras}, ... } }, absent parts false
+--   limit: how many calls a queue may hold, those that run included; 0 for no limit
 --   extras: d delay ms, r {{upstream, goes_on}, ...}, u packed upstreams of the body, i {key, ttl ms}, x expiry ms from now, l "name|size",
 --           g "name|ms between calls|burst ms", p process that keeps the call, y deliveries allowed, k ttl ms
 -- returns: { {i, run}, ... } for the calls whose idempotency key was known: position and the run it belongs to
 -- A run id that is known already is skipped: repeating a submit after a lost reply changes nothing.
-local known, seen_queues = {}, {}
+local limit, calls = args[1], args[2]
+local known, added = {}, {}
 
-for _, call in ipairs(args) do
-  local route = call[3]
-  if not seen_queues[route] then
-    seen_queues[route] = true
-    redis.call('SADD', P .. 'queues', string.sub(route, 1, -4))
+for _, call in ipairs(calls) do
+  local queue = string.sub(call[3], 1, -4)
+  added[queue] = (added[queue] or 0) + 1
+end
+
+local function length_of(queue)
+  local length = 0
+  for _, letter in ipairs({ 'r', 'h', 'd', 'l' }) do
+    for _, lane in ipairs({ 's', 'a' }) do
+      length = length + redis.call('XLEN', stream(queue .. ':' .. letter .. lane))
+    end
+  end
+  return length
+end
+
+for queue, count in pairs(added) do
+  if limit > 0 then
+    local length = length_of(queue)
+    if length + count > limit then
+      return redis.error_reply('QUEUEFULL the queue ' .. queue .. ' holds ' .. length .. ' calls and may hold ' .. limit)
+    end
   end
 end
+for queue in pairs(added) do redis.call('SADD', P .. 'queues', queue) end
 
 local function depends(id, upstreams, ttl)
   -- returns how many are open, or nil and the upstream that did not complete
@@ -44,7 +63,7 @@ local function place(id, key, call, x)
   enqueue(id, false)
 end
 
-for i, call in ipairs(args) do
+for i, call in ipairs(calls) do
   local id, x = call[1], call[8]
   local key = record(id)
   local other = false

@@ -1,0 +1,57 @@
+"""Whether a server is fit to keep calls: asked at a worker's start and by ``orchestrator check``."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from .broker import RedisBroker
+
+NEARLY_FULL: Final = 0.9
+
+_COMMANDS: Final = """
+evalsha eval time info ping xadd xreadgroup xread xgroup|create xgroup|delconsumer xack xdel xtrim xlen xrange xpending
+xinfo|consumers hset hget hmget hgetall hdel hincrby exists del persist pexpire set get lpop rpush ltrim lrange llen
+zadd zrem zcard zscore zrange zrevrange zrangebyscore zremrangebyscore sadd smembers client|setname select
+"""
+PERMISSIONS: Final = tuple(_COMMANDS.split())
+"""Every command that the project sends or that its scripts call."""
+
+
+def warnings(broker: RedisBroker) -> list[str]:
+    """What an operator should mend about a server, one sentence each; empty when all is well.
+
+    Raises:
+        BrokerError: it does not answer.
+    """
+    facts = _facts(broker)
+    found: list[str] = []
+    policy = facts.get("maxmemory_policy", "noeviction")
+    if policy != "noeviction":
+        found.append(
+            f"maxmemory-policy is {policy}: the server will throw calls and results away when memory is short. "
+            "Set it to noeviction."
+        )
+    if facts.get("aof_enabled", "0") != "1":
+        found.append("appendonly is off: calls that are queued when the server stops are lost. Set appendonly yes.")
+    most, used = int(facts.get("maxmemory", "0")), int(facts.get("used_memory", "0"))
+    if most and used > NEARLY_FULL * most:
+        found.append(f"memory is {used / most:.0%} full ({used:,} of {most:,} bytes): new calls will soon be refused.")
+    if facts.get("aof_last_write_status", "ok") != "ok":
+        found.append("the last write of the append-only file failed: look at the server's disk and log.")
+    return found
+
+
+def _facts(broker: RedisBroker) -> dict[str, str]:
+    replies = broker.wires.commands([("INFO", "memory"), ("INFO", "persistence")])
+    lines = [line for reply in replies for line in reply.decode().splitlines() if ":" in line]
+    return dict(line.split(":", 1) for line in lines)
+
+
+def acl_rules(namespace: str, user: str) -> str:
+    """The ``ACL SETUSER`` line of a user who may do what the project needs and nothing else.
+
+    >>> acl_rules("shop", "worker").split()[:4]
+    ['ACL', 'SETUSER', 'worker', 'on']
+    """
+    commands = " ".join(f"+{command}" for command in PERMISSIONS)
+    return f"ACL SETUSER {user} on >CHANGE-ME resetkeys ~{{{namespace}}}:* resetchannels -@all {commands}"

@@ -1,0 +1,57 @@
+"""Fixtures for all suites. The servers are started once per test process; tests keep apart by their namespaces."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.servers import PROGRAMS, ServerProcess, find_program
+
+
+def program_or_skip(name: str) -> Path:
+    """The server program; without it the test is skipped on a laptop and fails on CI."""
+    found = find_program(name)
+    if found is None:
+        reason = f"no server program {name!r} on this machine"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return found
+
+
+@pytest.fixture(scope="session", params=PROGRAMS)
+def server_program(request: pytest.FixtureRequest) -> Path:
+    """The program of each server that we support."""
+    return program_or_skip(request.param)
+
+
+@pytest.fixture(scope="session")
+def server(server_program: Path) -> Iterator[ServerProcess]:
+    """A running server, shared by the tests of this process: use a namespace of your own, and change no setting."""
+    process = ServerProcess(server_program).start()
+    yield process
+    process.close()
+
+
+@pytest.fixture
+def own_server(server_program: Path) -> Iterator[Callable[..., ServerProcess]]:
+    """Start a server for this test alone, which it may kill, fill up or misconfigure; takes its options."""
+    started: list[ServerProcess] = []
+
+    def start(*options: str, tcp: bool = False) -> ServerProcess:
+        started.append(ServerProcess(server_program, *options, tcp=tcp).start())
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.close()
+
+
+@pytest.fixture
+def namespace() -> str:
+    """A namespace that no other test uses."""
+    return f"t-{secrets.token_hex(5)}"

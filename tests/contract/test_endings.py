@@ -1,0 +1,204 @@
+"""Endings: a run ends once, only by whoever holds its ticket, and what follows is written with it."""
+
+from __future__ import annotations
+
+import pytest
+
+from brokers.contract import Ending, Status
+from brokers.redis.broker import RedisBroker
+from tests.support.carriage import Calls, assert_nothing_left
+from tests.support.waiting import wait_until
+
+FINAL = {
+    Ending.COMPLETED: Status.COMPLETED,
+    Ending.FAILED: Status.FAILED,
+    Ending.CANCELLED: Status.CANCELLED,
+    Ending.CRASHED: Status.CRASHED,
+    Ending.DEAD: Status.CRASHED,
+}
+
+
+@pytest.mark.parametrize("how", FINAL)
+def test_a_run_ends_so(calls: Calls, broker: RedisBroker, how: str) -> None:
+    run_id = calls.submit()
+    assert calls.end(calls.take_one(), how, b"why")
+    record = calls.record(run_id)
+    assert (record.status, record.outcome) == (FINAL[how], b"why")
+    assert broker.dead_letters() == ([run_id] if how == Ending.DEAD else [])
+    assert_nothing_left(broker)
+
+
+@pytest.mark.parametrize("first", FINAL)
+@pytest.mark.parametrize("second", [*FINAL, Ending.RETRY, Ending.HAND_BACK])
+def test_a_run_ends_once(calls: Calls, broker: RedisBroker, first: str, second: str) -> None:
+    run_id = calls.submit()
+    delivery = calls.take_one()
+    assert calls.end(delivery, first, b"first")
+    assert broker.complete("worker", [calls.settlement(delivery, second, b"second")]) == [run_id]
+    assert calls.record(run_id).outcome == b"first"
+    assert calls.take() == []
+    assert_nothing_left(broker)
+
+
+def test_the_same_ending_twice_in_one_batch_counts_once(calls: Calls, broker: RedisBroker) -> None:
+    run_id = calls.submit()
+    settlement = calls.settlement(calls.take_one())
+    assert broker.complete("worker", [settlement, settlement]) == [run_id]
+    counts = calls.command("HGET", broker.keys.counts, "C:app.task")
+    assert counts == b"1"
+
+
+def test_an_old_ticket_does_not_count_when_the_call_was_given_to_another(calls: Calls, broker: RedisBroker) -> None:
+    run_id = calls.submit()
+    old = calls.take_one("slow")
+    assert broker.take_over("slow") == 1
+    new = calls.take_one("other")
+    assert (new.run_id, new.ticket != old.ticket) == (run_id, True)
+    assert not calls.end(old, outcome=b"old")
+    assert calls.status(run_id) == Status.QUEUED
+    assert calls.end(new, outcome=b"new")
+    assert calls.record(run_id).outcome == b"new"
+    assert_nothing_left(broker)
+
+
+def test_an_ending_of_a_run_that_vanished_is_refused(calls: Calls, broker: RedisBroker) -> None:
+    run_id = calls.submit()
+    delivery = calls.take_one()
+    calls.command("DEL", broker.keys.record(run_id))
+    assert not calls.end(delivery)
+    assert calls.status(run_id) == Status.UNKNOWN
+    assert_nothing_left(broker)
+
+
+def test_a_batch_is_settled_call_by_call(calls: Calls, broker: RedisBroker) -> None:
+    calls.submit_many(4)
+    one, two, three, four = calls.take()
+    calls.end(two)
+    refused = broker.complete(
+        "worker",
+        [
+            calls.settlement(one),
+            calls.settlement(two, Ending.FAILED),
+            calls.settlement(three, Ending.FAILED, b"broken"),
+            calls.settlement(four, Ending.HAND_BACK),
+        ],
+    )
+    assert refused == [two.run_id]
+    statuses = [record.status for record in broker.read([one.run_id, two.run_id, three.run_id, four.run_id])]
+    assert statuses == [Status.COMPLETED, Status.COMPLETED, Status.FAILED, Status.QUEUED]
+
+
+def test_endings_travel_with_the_next_fetch(calls: Calls, broker: RedisBroker) -> None:
+    run_ids = calls.submit_many(2)
+    first = calls.take_one()
+    deliveries, refused = broker.fetch("worker", ["q:ds"], 5, [calls.settlement(first), calls.settlement(first)])
+    assert [delivery.run_id for delivery in deliveries] == run_ids[1:]
+    assert refused == run_ids[:1]
+    assert calls.status(run_ids[0]) == Status.COMPLETED
+
+
+def test_a_result_is_kept_as_long_as_it_should(calls: Calls, broker: RedisBroker) -> None:
+    run_id = calls.submit()
+    assert calls.command("PTTL", broker.keys.record(run_id)) == -1
+    calls.end(calls.take_one(), ttl_ms=40)
+    assert 0 < calls.command("PTTL", broker.keys.record(run_id)) <= 40
+    wait_until(lambda: calls.status(run_id) == Status.UNKNOWN)
+
+
+def test_a_retry_comes_after_its_delay_and_is_counted(calls: Calls, broker: RedisBroker) -> None:
+    run_id = calls.submit()
+    assert calls.end(calls.take_one(), Ending.RETRY, b"first failure", delay_ms=60)
+    record = calls.record(run_id)
+    assert (record.status, record.retries) == (Status.DELAYED, 1)
+    assert calls.take() == []
+    again = calls.wait_for_one()
+    assert (again.run_id, again.retries, again.crashes, again.body) == (run_id, 1, 0, b"body")
+    assert calls.end(again, Ending.RETRY)
+    assert calls.end(third := calls.wait_for_one())
+    assert third.retries == 2
+    assert calls.status(run_id) == Status.COMPLETED
+    assert_nothing_left(broker)
+
+
+def test_a_call_that_was_handed_back_is_as_new(calls: Calls, broker: RedisBroker) -> None:
+    run_id = calls.submit()
+    assert calls.end(calls.take_one("busy"), Ending.HAND_BACK)
+    again = calls.take_one("idle")
+    assert (again.run_id, again.retries, again.crashes, again.deliveries) == (run_id, 0, 0, 1)
+    assert calls.end(again)
+    assert_nothing_left(broker)
+
+
+def test_large_arguments_are_dropped_when_nobody_wants_them_again(calls: Calls, broker: RedisBroker) -> None:
+    kept, dropped = calls.submit_many(2)
+    one, two = calls.take()
+    calls.end(one)
+    calls.end(two, drop_body=1)
+    assert broker.replay([kept, dropped]) == [kept]
+
+
+def test_a_replayed_run_begins_anew_under_its_id(calls: Calls, broker: RedisBroker) -> None:
+    run_id = calls.submit()
+    calls.end(calls.take_one(), Ending.RETRY)
+    calls.end(calls.wait_for_one(), Ending.DEAD)
+    assert broker.dead_letters() == [run_id]
+    assert broker.replay([run_id, "unknown"]) == [run_id]
+    assert broker.replay([run_id]) == []  # it is open now
+    assert (broker.dead_letters(), calls.status(run_id)) == ([], Status.QUEUED)
+    assert calls.command("PTTL", broker.keys.record(run_id)) == -1
+    delivery = calls.take_one()
+    assert (delivery.retries, delivery.crashes, delivery.deliveries) == (0, 0, 1)
+    assert calls.end(delivery)
+    assert calls.record(run_id).outcome == b"result"
+    assert_nothing_left(broker)
+
+
+def test_a_replayed_run_is_not_ended_by_its_old_expiry(calls: Calls, broker: RedisBroker) -> None:
+    run_id = calls.submit(x=100)
+    calls.end(calls.take_one(), Ending.FAILED)
+    assert broker.replay([run_id]) == [run_id]
+    assert calls.command("ZSCORE", broker.keys.prefix + "expiring", run_id) is None
+    broker.move()
+    assert calls.status(run_id) == Status.QUEUED
+
+
+def test_the_ends_are_counted_by_task_and_status(calls: Calls, broker: RedisBroker) -> None:
+    upstream = calls.submit()
+    calls.submit_many(3, after=(upstream,))
+    calls.run_all(Ending.FAILED)
+    queued = calls.submit()
+    broker.cancel([queued])
+    assert dict(_pairs(calls.command("HGETALL", broker.keys.counts))) == {
+        b"F:app.task": b"1",
+        b"N:app.task": b"3",
+        b"K:app.task": b"1",
+    }
+
+
+def _pairs(flat: list[bytes]) -> list[tuple[bytes, bytes]]:
+    return list(zip(flat[::2], flat[1::2], strict=True))
+
+
+def test_scripts_are_taught_again_to_a_server_that_forgot_them(calls: Calls, broker: RedisBroker) -> None:
+    run_id = calls.submit()
+    delivery = calls.take_one()
+    calls.command("SCRIPT", "FLUSH")
+    deliveries, refused = broker.fetch("worker", ["q:ds"], 5, [calls.settlement(delivery)])
+    assert (deliveries, refused, calls.status(run_id)) == ([], [], Status.COMPLETED)
+    calls.command("SCRIPT", "FLUSH")
+    second = calls.submit()
+    calls.command("SCRIPT", "FLUSH")
+    assert calls.run_all() == [second]
+    assert_nothing_left(broker)
+
+
+def test_noted_as_running(calls: Calls, broker: RedisBroker) -> None:
+    calls.submit_many(3)
+    running, cancelled, stale = calls.take()
+    broker.cancel([cancelled.run_id])
+    calls.end(stale)
+    pairs = [(delivery.ticket, delivery.run_id) for delivery in (running, cancelled, stale)]
+    assert broker.started(pairs) == [cancelled.run_id, stale.run_id]
+    record = calls.record(running.run_id)
+    assert record.status == Status.RUNNING
+    assert record.started_at is not None

@@ -1,0 +1,87 @@
+"""The engines that the behaviour suite runs on. Another engine is another row of ``ENGINES``."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import IO, Protocol
+
+from pydantic import SecretStr
+
+from orchestrator.settings import Settings, variable_of
+from tests.support.servers import ServerProcess
+
+ROOT = Path(__file__).parents[2]
+
+
+class Worker:
+    """A worker process of a test: can be asked to stop, or killed."""
+
+    def __init__(self, command: list[str], environment: dict[str, str]) -> None:
+        self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, env=environment, cwd=ROOT
+        )
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        assert line == b"ready\n", f"the worker did not start: {line!r} {self.output}"
+
+    @property
+    def output(self) -> str:
+        """What it has written to its standard error."""
+        self._log.seek(0)
+        return self._log.read().decode(errors="replace")
+
+    def kill(self) -> None:
+        """SIGKILL: it cannot say good-bye."""
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> None:
+        """Ask it to stop, and make sure that none of its threads has died meanwhile."""
+        if self.process.poll() is None:
+            self.process.communicate(timeout=20)
+            assert self.process.returncode == 0, self.output
+        assert "Exception in thread" not in self.output, self.output
+        self._log.close()
+
+
+class Engine(Protocol):
+    """What the behaviour suite must know of an engine."""
+
+    name: str
+
+    def settings(self, server: ServerProcess, namespace: str, **more: object) -> Settings:
+        """The settings of a client or worker."""
+
+    def start_worker(self, settings: Settings, *apps: str, queues: str = "default", threads: int = 2) -> Worker:
+        """A worker that knows the tasks of these modules, once it is ready."""
+
+
+class RedisFleet:
+    """Engine 1: Redis Streams, with light workers."""
+
+    name = "redis"
+
+    def settings(self, server: ServerProcess, namespace: str, **more: object) -> Settings:
+        return Settings(redis_url=server.url, namespace=namespace, secret_key="a key of the tests", **more)
+
+    def start_worker(self, settings: Settings, *apps: str, queues: str = "default", threads: int = 2) -> Worker:
+        command = [sys.executable, "-m", "tests.support.light_worker", *apps]
+        return Worker([*command, "--queues", queues, "--threads", str(threads)], environment_of(settings))
+
+
+def environment_of(settings: Settings) -> dict[str, str]:
+    """The environment in which another process has these settings, and no others."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("ORCHESTRATOR_")}
+    for name in settings.model_fields_set:
+        value = getattr(settings, name)
+        if value is not None:
+            kept[variable_of(name)] = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+    return {**kept, "PYTHONPATH": str(ROOT)}
+
+
+ENGINES: dict[str, Engine] = {"redis": RedisFleet()}

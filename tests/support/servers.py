@@ -1,0 +1,101 @@
+"""Servers for tests: a Valkey or Redis program started by us, on a unix socket in a short folder of its own."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import redis
+
+from brokers.errors import EmbeddedServerError
+from brokers.server_binary import find_server_binary
+from tests.support.waiting import wait_until
+
+PROGRAMS = ("embedded", "redis-server")
+"""``embedded``: what a user without a server gets. ``redis-server``: the distribution's, the oldest that we support."""
+
+
+def find_program(name: str) -> Path | None:
+    """The program of that name on this machine."""
+    if name == "embedded":
+        try:
+            return find_server_binary()
+        except EmbeddedServerError:
+            return None
+    found = shutil.which(name)
+    return Path(found) if found else None
+
+
+class ServerProcess:
+    """A server that can be stopped, killed and started again. It keeps nothing on disk.
+
+    Args:
+        program: the server program.
+        options: further options of its command line.
+        tcp: listen on a free port of localhost as well.
+    """
+
+    def __init__(self, program: Path, *options: str, tcp: bool = False) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="orc-"))  # a socket's path may have about 103 bytes
+        self.socket = self.folder / "s.sock"
+        self.port = free_port() if tcp else 0
+        self._command = [str(program), "--port", str(self.port), "--unixsocket", str(self.socket)]
+        self._command += ["--dir", str(self.folder), "--save", "", "--appendonly", "no", "--maxmemory-policy"]
+        self._command += ["noeviction", "--bind", "127.0.0.1", *options]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where to find it."""
+        return f"unix://{self.socket}"
+
+    @property
+    def tcp_url(self) -> str:
+        """Where to find it on localhost."""
+        return f"redis://127.0.0.1:{self.port}"
+
+    def client(self, **options: Any) -> redis.Redis:
+        """A plain client, for what the project's own code cannot do."""
+        return redis.Redis(unix_socket_path=str(self.socket), **options)
+
+    def start(self) -> ServerProcess:
+        self.socket.unlink(missing_ok=True)
+        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_until(self._answers, message=f"{self._command[0]} answers")
+        return self
+
+    def _answers(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, f"{' '.join(self._command)} ended with {self._process.returncode}"
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(1)
+            try:
+                probe.connect(str(self.socket))
+                probe.sendall(b"PING\r\n")
+                return bool(probe.recv(64))
+            except OSError:
+                return False
+
+    def kill(self) -> None:
+        """End it at once; what it held is gone."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def close(self) -> None:
+        """End it and remove its folder."""
+        self.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def free_port() -> int:
+    """A port of localhost that nobody uses now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
