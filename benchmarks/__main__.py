@@ -34,7 +34,7 @@ def _workers() -> Iterator[None]:
     from orchestrator.fleet import current_fleet
 
     command = [sys.executable, "-m", "orchestrator", "worker", "-A", "benchmarks.tasks", "-c", str(WORKERS)]
-    worker = subprocess.Popen([*command, "-l", "warning"], cwd=Path(__file__).parent.parent, stdout=subprocess.DEVNULL)
+    worker = subprocess.Popen([*command, "-l", "warning"], cwd=Path(__file__).parent.parent, stderr=subprocess.DEVNULL)
     try:
         while sum("tasks" in facts for facts in current_fleet().live_workers().values()) < WORKERS:
             if worker.poll() is not None:

@@ -79,7 +79,7 @@ def _measure(client: redis.Redis, calls: int) -> float:
         for _, entries in client.xread({"limit:done": last}, count=1000, block=1000):
             for entry, fields in entries:
                 last = entry
-                collected += len(msgpack.unpackb(fields[b"o"])) // 2
+                collected += len(msgpack.unpackb(fields[b"o"], raw=True)) // 2
     seconds = time.perf_counter() - begun
     for first in range(0, calls, 5000):
         client.delete(*[f"limit:r:{number:036d}" for number in range(first, min(first + 5000, calls))])

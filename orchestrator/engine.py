@@ -127,7 +127,11 @@ class Attempt:
     def name(self) -> str:
         """The run's name for people."""
         if self._name is None:
-            self._name = self._make_name()
+            try:
+                self._name = self._make_name()
+            except Exception as error:
+                self._name = f"{self.task.name}-{self.run_id[-3:]}"
+                log.warning("task_run_name of task %s failed: %r (run %s)", self.task.name, error, self.run_id)
         return self._name
 
     def _make_name(self) -> str:
@@ -179,7 +183,14 @@ def state_of_error(error: BaseException, timeout_seconds: float | None = None) -
         return Cancelled(message=str(error), data=error.as_error())
     if isinstance(error, TaskTimeout):
         return TimedOut(message=str(error), data=error)
-    return Failed(message=f"{type(error).__name__}: {error}", data=error)
+    return Failed(message=f"{type(error).__name__}: {_text_of(error)}", data=error)
+
+
+def _text_of(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:
+        return "(it has no text: its __str__ failed)"
 
 
 def decide(policy: RetryPolicy, state: State[Any], retries_so_far: int, allowed: bool = True) -> Verdict:
@@ -257,11 +268,14 @@ def call_function(attempt: Attempt) -> Generator[Step, Any, State[Any]]:
         fn = _collect_async(fn) if inspect.isasyncgenfunction(fn) else _collect(fn)
     try:
         value = yield Step(fn, attempt.args, attempt.kwargs, False, attempt.options.timeout_seconds)
-    except (Exception, CancelRun, SystemExit) as error:  # sys.exit() ends the task, not the worker that runs it
+        if value is None or type(value) in _PLAIN:
+            return Completed(data=value)
+        state = return_value_to_state(value)
+    except (KeyboardInterrupt, GeneratorExit):
+        raise
+    except BaseException as error:  # sys.exit() and the like end the task, not the worker that runs it
         return state_of_error(error)
-    if value is None or type(value) in _PLAIN:
-        return Completed(data=value)
-    return return_value_to_state(value)
+    return state if state.is_final() else Failed(message=f"the task returned {state!r}, which is not an end of a run")
 
 
 _PLAIN = frozenset((int, str, float, bool, bytes, dict))
@@ -280,7 +294,11 @@ def _collect_async(fn: Callable[..., AsyncIterator[Any]]) -> Callable[..., Corou
 
 def run_hooks(attempt: Attempt, hooks: Sequence[Callable[..., Any]], state: State[Any]) -> Generator[Step, Any, None]:
     """Call hooks; an error in one is logged and changes nothing."""
-    told = attempt.task_run(state)
+    try:
+        told = attempt.task_run(state)
+    except Exception:  # arguments that do not fit
+        log.exception("hooks of task %s were not called (run %s)", attempt.task.name, attempt.run_id)
+        return
     for hook in hooks:
         try:
             yield Step(hook, (attempt.task, told, state))
@@ -424,10 +442,13 @@ async def _drive_async(steps: Steps, attempt: Attempt) -> Verdict:
         while True:
             try:
                 value = await _do_async(step, attempt)
-            except asyncio.CancelledError:
-                if not attempt_is_cancelled(attempt):
+            except asyncio.CancelledError as error:
+                if attempt_is_cancelled(attempt):
+                    step = steps.throw(CancelRun())
+                elif _is_being_cancelled():
                     raise
-                step = steps.throw(CancelRun())
+                else:
+                    step = steps.throw(error)  # the task's own, of something that it awaited
             except BaseException as error:
                 step = steps.throw(error)
             else:
@@ -435,6 +456,11 @@ async def _drive_async(steps: Steps, attempt: Attempt) -> Verdict:
     except StopIteration as end:
         verdict: Verdict = end.value
         return verdict
+
+
+def _is_being_cancelled() -> bool:
+    current = asyncio.current_task()
+    return current is not None and current.cancelling() > 0
 
 
 cancelled_runs: set[str] = set()

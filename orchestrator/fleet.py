@@ -160,8 +160,12 @@ class Fleet:
         strange = [future for future in futures if not future.settled and self._add(future)]
         if not strange:
             return
-        inbox = self.open_inbox()
-        self._on_settled(self.broker.expect(list({future.run_id for future in strange}), inbox))
+        try:
+            inbox = self.open_inbox()
+            self._on_settled(self.broker.expect(list({future.run_id for future in strange}), inbox))
+        except BaseException:
+            self._forget(strange)
+            raise
 
     def _add(self, future: PrefectFuture[Any]) -> bool:
         """Whether this run was not being watched yet."""
@@ -174,6 +178,13 @@ class Fleet:
             return False
         news, future.watched = not future.watched, True
         return news
+
+    def _forget(self, futures: list[PrefectFuture[Any]]) -> None:
+        """The store may not know that we wait for these: whoever asks again registers them again."""
+        for future in futures:
+            future.watched = False
+            others = self._also_open.get(future.run_id, [])
+            others[:] = [other for other in others if other is not future]
 
     def _on_settled(self, ends: list[Settled]) -> None:
         long_ones: list[str] = []

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import logging
 import threading
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 from brokers.redis.broker import RedisBroker
-from orchestrator.errors import BrokerError
+from orchestrator.errors import BrokerError, BrokerRefused
 
+log = logging.getLogger("orchestrator.run_logs")
 LONGEST_LINE: Final = 16_384  # characters
 FLUSH_SECONDS: Final = 0.5
 
@@ -34,6 +36,7 @@ class LogShipper:
         self._broker, self._keep = broker, keep
         self._lines: dict[str, list[bytes]] = {}
         self._lock = threading.Lock()
+        self._writing = threading.Lock()
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -54,22 +57,32 @@ class LogShipper:
     @property
     def waiting(self) -> bool:
         """Whether there are lines that have not been written yet."""
-        return bool(self._lines)
+        return bool(self._lines) or self._writing.locked()
 
     def flush(self) -> None:
-        """Write what waits. Raises BrokerError; the lines are kept then."""
-        with self._lock:
-            lines, self._lines = self._lines, {}
-        if not lines:
-            return
-        try:
-            self._broker.add_log_lines(lines, self._keep)
-        except BrokerError:
+        """Write what waits, and wait for what another thread is writing.
+
+        Raises BrokerUnavailable; the lines are kept then. A server that is full, or forbids it, gets no log lines: they
+        are dropped, because the ends of runs are sent after them and must get through.
+        """
+        with self._writing:
             with self._lock:
-                for run_id, some in lines.items():
-                    merged = some + self._lines.get(run_id, [])
-                    self._lines[run_id] = merged[-self._keep :]
-            raise
+                lines, self._lines = self._lines, {}
+            if not lines:
+                return
+            try:
+                self._broker.add_log_lines(lines, self._keep)
+            except BrokerRefused as error:
+                log.warning("%d log lines are lost: %s", sum(map(len, lines.values())), error)
+            except BaseException:
+                self._put_back(lines)
+                raise
+
+    def _put_back(self, lines: dict[str, list[bytes]]) -> None:
+        with self._lock:
+            for run_id, some in lines.items():
+                merged = some + self._lines.get(run_id, [])
+                self._lines[run_id] = merged[-self._keep :]
 
     def _run(self) -> None:
         pause = threading.Event()

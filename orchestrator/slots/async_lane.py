@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import threading
 import time
+import traceback
 from typing import TYPE_CHECKING, Any, Final
 
 from brokers.contract import Delivery, Settlement
@@ -13,8 +15,7 @@ from brokers.redis.queue import QueueReader
 from orchestrator import lending
 from orchestrator.engine import cancelled_runs, run_attempt_async
 from orchestrator.errors import BrokerError
-from orchestrator.slots.delivered import Refusal, handed_back, refused, settlement_for
-from orchestrator.slots.finished import note_refused
+from orchestrator.slots.delivered import Refusal, broken, handed_back, refused, settlement_for
 from orchestrator.slots.running import RunningCall
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("orchestrator.slots")
 LARGEST_BATCH: Final = 128
+BLOCKED_SECONDS: Final = 1.0
 
 
 class AsyncLane:
@@ -42,6 +44,8 @@ class AsyncLane:
         self._loop = asyncio.new_event_loop()
         self._loop_thread = threading.Thread(target=self._run_loop, name="async-slots", daemon=True)
         self._feeder = threading.Thread(target=self._feed, name="async-feeder", daemon=True)
+        self._asked_at: float | None = None  # when the loop was asked to answer, and has not yet
+        self._told = False
         self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:
@@ -79,7 +83,7 @@ class AsyncLane:
         except BaseException:
             self._slots.finished.put_back(settle)
             raise
-        note_refused(too_late)
+        self._slots.finished.sent(settle, too_late)
         if not deliveries and not self._slots.draining:
             deliveries = self._reader.wait(want)
         if deliveries:
@@ -88,6 +92,30 @@ class AsyncLane:
             with self._changed:
                 self._running += len(ready)
             self._loop.call_soon_threadsafe(self._begin, ready)
+
+    # -- the attendant's thread ----------------------------------------------------------------------------------
+
+    def look_at_loop(self, now: float) -> None:
+        """Say so, once, when a coroutine does not let go of the loop, and where it is."""
+        if self._asked_at is None:
+            self._asked_at, self._told = now, False
+            self._loop.call_soon_threadsafe(self._answer)
+        elif now - self._asked_at > BLOCKED_SECONDS and not self._told:
+            self._told = True
+            log.warning(
+                "a coroutine has been blocking the event loop for %.1f s, and every async call with it; it is at\n%s",
+                now - self._asked_at,
+                self._where_the_loop_is(),
+            )
+
+    def _answer(self) -> None:
+        if self._told and self._asked_at is not None:
+            log.warning("the event loop was blocked for %.1f s", time.monotonic() - self._asked_at)
+        self._asked_at = None
+
+    def _where_the_loop_is(self) -> str:
+        frame = sys._current_frames().get(self._loop_thread.ident or 0)
+        return "".join(traceback.format_stack(frame, limit=None)[-3:]).rstrip() if frame else "(unknown)"
 
     # -- on the loop ---------------------------------------------------------------------------------------------
 
@@ -109,6 +137,8 @@ class AsyncLane:
         except BrokerError as error:
             log.warning("run %s could not be started: %s; handed back", delivery.run_id, error)
             settlement = handed_back(delivery)
+        except Exception as error:
+            settlement = broken(delivery, error, slots.fleet)
         finally:
             slots.table.clear(call.place)
             slots.table.free_place(call.place)

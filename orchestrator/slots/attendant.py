@@ -86,6 +86,8 @@ class Attendant:
         if slots.async_lane is not None or slots.finished.overdue:
             slots.flush_finished()
         now = time.monotonic()
+        if slots.async_lane is not None and slots.running:
+            slots.async_lane.look_at_loop(now)
         self._note_started(now)
         self._hand_back_waiting(now)
         if now >= self._next_check:

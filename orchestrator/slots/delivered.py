@@ -181,6 +181,12 @@ def refused(delivery: Delivery, refusal: Refusal, fleet: Fleet) -> Settlement:
     return Settlement(delivery.ticket, delivery.run_id, Ending.DEAD, outcome, ttl_ms)
 
 
+def broken(delivery: Delivery, error: Exception, fleet: Fleet) -> Settlement:
+    """The settlement of a delivery on which this worker itself failed: a dead letter, so that it does not go round."""
+    log.error("run %s of task %s: the worker failed", delivery.run_id, delivery.task, exc_info=error)
+    return refused(delivery, Refusal(RunCrashed(f"the worker failed: {type(error).__name__}: {error}")), fleet)
+
+
 def handed_back(delivery: Delivery) -> Settlement:
     """The settlement of a delivery that was not started: somebody else may have it."""
     return Settlement(delivery.ticket, delivery.run_id, Ending.HAND_BACK, b"", 0)

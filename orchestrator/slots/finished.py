@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from brokers.contract import Settlement
+from brokers.contract import Ending, Settlement
 from orchestrator.errors import BrokerError, StoreFull
 
 log = logging.getLogger("orchestrator.slots")
@@ -26,6 +26,7 @@ class Finished:
     def __init__(self, complete: Callable[[Sequence[Settlement]], list[str]]) -> None:
         self._complete = complete
         self._waiting: list[Settlement] = []
+        self._on_the_way: list[list[Settlement]] = []
         self._since = 0.0
         self._lock = threading.Lock()
         self._sending = threading.Lock()
@@ -47,15 +48,34 @@ class Finished:
         return len(self._waiting)
 
     def take(self) -> list[Settlement]:
-        """Everything that waits; whoever takes it sends it, or puts it back."""
+        """Everything that waits; whoever takes it sends it, and says :meth:`sent` or :meth:`put_back`."""
         with self._lock:
             taken, self._waiting = self._waiting, []
+            if taken:
+                self._on_the_way.append(taken)
         return taken
+
+    def sent(self, settlements: list[Settlement], too_late: Sequence[str]) -> None:
+        """The store has confirmed what was taken, and refused these runs."""
+        if settlements:
+            with self._lock:
+                self._arrived(settlements)
+        if too_late:
+            note_refused(settlements, too_late)
+
+    def _arrived(self, settlements: list[Settlement]) -> None:
+        self._on_the_way = [others for others in self._on_the_way if others is not settlements]
 
     def put_back(self, settlements: list[Settlement]) -> None:
         """They could not be sent; first in line again."""
         with self._lock:
+            self._arrived(settlements)
             self._waiting = settlements + self._waiting
+
+    def tickets(self) -> set[str]:
+        """The deliveries whose ends are here or on their way."""
+        with self._lock:
+            return {settlement.ticket for some in [self._waiting, *self._on_the_way] for settlement in some}
 
     def flush(self) -> None:
         """Send what waits. Raises BrokerError; nothing is lost then."""
@@ -64,10 +84,11 @@ class Finished:
             if not taken:
                 return
             try:
-                note_refused(self._complete(taken))
-            except BrokerError:
+                too_late = self._complete(taken)
+            except BaseException:
                 self.put_back(taken)
                 raise
+            self.sent(taken, too_late)
 
     def flush_for(self, seconds: float) -> bool:
         """Send what waits, trying for so long; whether all was sent."""
@@ -86,10 +107,12 @@ class Finished:
             pause.wait(0.1)
 
 
-def note_refused(run_ids: Sequence[str]) -> None:
+def note_refused(settlements: Sequence[Settlement], run_ids: Sequence[str]) -> None:
     """Log outcomes that came too late: the run was taken over, cancelled or ended otherwise."""
-    if run_ids:
-        shown = ", ".join(run_ids[:5])
+    handed_back = {settlement.run_id for settlement in settlements if settlement.how == Ending.HAND_BACK}
+    dropped = [run_id for run_id in run_ids if run_id not in handed_back]  # a call handed back too late loses nothing
+    if dropped:
+        shown = ", ".join(dropped[:5])
         log.warning(
-            "%d outcomes came too late and were dropped (ended or taken over meanwhile): %s", len(run_ids), shown
+            "%d outcomes came too late and were dropped (ended or taken over meanwhile): %s", len(dropped), shown
         )

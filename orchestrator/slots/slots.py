@@ -215,7 +215,7 @@ class Slots:
         """Tickets of all calls that are here: not started, running, finished and not confirmed."""
         known = set(self._fetched_at)
         known.update(call.delivery.ticket for call in list(self.running.values()))
-        known.update(settlement.ticket for settlement in list(self.finished._waiting))
+        known |= self.finished.tickets()
         return known
 
     def note_deadline(self, call: RunningCall, attempt: Attempt) -> None:

@@ -21,8 +21,7 @@ from orchestrator import lending
 from orchestrator.engine import run_attempt
 from orchestrator.errors import BrokerError
 from orchestrator.interrupt import CancelRun, Interruptible
-from orchestrator.slots.delivered import Refusal, handed_back, refused, settlement_for
-from orchestrator.slots.finished import note_refused
+from orchestrator.slots.delivered import Refusal, broken, handed_back, refused, settlement_for
 from orchestrator.slots.running import RunningCall
 from orchestrator.states import Cancelled
 
@@ -173,7 +172,7 @@ class SyncLane:
         except BaseException:
             self._slots.finished.put_back(settle)
             raise
-        note_refused(too_late)
+        self._slots.finished.sent(settle, too_late)
         if not deliveries and not self._slots.draining:
             deliveries = self._reader.wait(want)
         if deliveries:
@@ -202,6 +201,8 @@ class SyncLane:
         except BrokerError as error:  # upstream results could not be read
             log.warning("run %s could not be started: %s; handed back", delivery.run_id, error)
             settlement = handed_back(delivery)
+        except Exception as error:
+            settlement = broken(delivery, error, slots.fleet)
         except BaseException:
             slots.running.pop(delivery.run_id, None)
             raise
