@@ -1,0 +1,35 @@
+"""What a worker says of itself when it begins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from brokers.urls import masked
+from orchestrator import __version__
+from orchestrator.fleet import Fleet
+from task_workers.options import WorkerOptions
+
+
+def server_name(fleet: Fleet) -> str:
+    """The server for people; its password is masked.
+
+    Args:
+        fleet: of this process.
+    """
+    url = fleet.settings.redis_url or fleet.settings.broker_url
+    return masked(url) if url else f"private server in {fleet.home}"
+
+
+def text(fleet: Fleet, options: WorkerOptions, tasks: Sequence[str]) -> str:
+    """The lines, without a last line break."""
+    each = f"{options.threads} thread{'s' * (options.threads > 1)}, {options.async_concurrency} async calls"
+    rows = [
+        ("worker", options.name),
+        ("broker", server_name(fleet)),
+        ("namespace", fleet.settings.namespace),
+        ("queues", ", ".join(options.queues)),
+        ("concurrency", f"{options.processes} process{'es' * (options.processes > 1)} ({each} each)"),
+        ("app", ", ".join(options.apps)),
+    ]
+    lines = [f"orchestrator {__version__}", *(f"  {name:<12} {value}" for name, value in rows)]
+    return "\n".join([*lines, f"  tasks ({len(tasks)})", *(f"    {task}" for task in tasks)])

@@ -1,0 +1,199 @@
+"""The supervisor's hold on one child process: start it, tell it, hear it, see how it ended."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import queue
+import secrets
+import signal
+import subprocess
+import sys
+import threading
+import time
+from typing import Any, Final, NamedTuple
+
+from task_workers.options import ChildSpec, WorkerOptions
+from task_workers.slot_table import TableReader, open_table
+
+WAITING_ROWS: Final = 256  # room for calls that lent their slot out while they wait for others
+MEMORY_SUSPECT: Final = "; out of memory?"
+
+
+class News(NamedTuple):
+    """Something about a child (``None``: about the supervisor itself)."""
+
+    event: str
+    child: ChildHandle | None = None
+    facts: dict[str, Any] = {}  # noqa: RUF012 - read only
+
+
+class ChildHandle:
+    """One child process.
+
+    Must be made in a thread that lives as long as the supervisor: on Linux the kernel kills a child when the *thread*
+    that started it ends.
+
+    Args:
+        options: what the worker is.
+        worker_id: name of the supervisor's inbox.
+        number: its place among the children.
+        news: where its events go: ready, failed, recycle, drained, died.
+    """
+
+    def __init__(self, options: WorkerOptions, worker_id: str, number: int, news: queue.SimpleQueue[News]) -> None:
+        self.number = number
+        self.consumer = f"{worker_id}.{number}{secrets.token_hex(2)}"
+        self._options = options
+        self._news = news
+        self.tasks: list[str] = []
+        self.started = time.monotonic()
+        self.ready_at: float | None = None
+        self.asked_to_end = False
+        self.drained = False  # it said that it has finished
+        self.replaces: ChildHandle | None = None
+        self.replaced = False  # somebody else has its place already
+        self.killed_because: str | None = None
+        self.verdicts: dict[str, tuple[str, str]] = {}
+        self.charge = True
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def launch(self) -> None:
+        """Start the process. Raises OSError when the system does not let us."""
+        options = self._options
+        table = open_table(WAITING_ROWS + options.threads + options.async_concurrency)
+        events, events_child = os.pipe()
+        try:
+            self.table = TableReader(table)
+            spec = ChildSpec(
+                options.apps,
+                self.consumer,
+                self.number,
+                options.queues,
+                options.threads,
+                options.async_concurrency,
+                options.max_tasks_per_child,
+                options.shutdown_timeout_seconds,
+                options.log_level,
+                options.log_format,
+                table,
+                events_child,
+                os.getpid(),
+            )
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "task_workers.child"], stdin=subprocess.PIPE, pass_fds=(table, events_child)
+            )
+        except BaseException:
+            os.close(events)
+            raise
+        finally:
+            os.close(table)
+            os.close(events_child)
+        self._tell(dataclasses.asdict(spec))
+        listener = threading.Thread(target=self._listen, args=(events,), name=f"child-{self.number}-says", daemon=True)
+        listener.start()
+        threading.Thread(
+            target=self._await_end, args=(listener,), name=f"child-{self.number}-ends", daemon=True
+        ).start()
+
+    # -- two threads ---------------------------------------------------------------------------------------------
+
+    def _listen(self, events: int) -> None:
+        with open(events, encoding="utf-8") as lines:
+            for line in lines:
+                facts = json.loads(line)
+                self._news.put(News(facts.pop("event"), self, facts))
+
+    def _await_end(self, listener: threading.Thread) -> None:
+        # Not the end of its event pipe: a program that a task has forked may keep that open.
+        assert self._process is not None
+        self._process.wait()
+        listener.join(0.5)  # its last words come first
+        self._news.put(News("died", self))
+
+    # -- orders --------------------------------------------------------------------------------------------------
+
+    def _tell(self, order: dict[str, Any]) -> None:
+        assert self._process is not None
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(json.dumps(order).encode() + b"\n")
+            self._process.stdin.flush()
+        except (OSError, ValueError):
+            pass  # it is dead, which is noticed elsewhere
+
+    def drain(self, grace_seconds: float | None) -> None:
+        """Take no more calls, finish those that run (``None``: however long they take), and exit."""
+        self.asked_to_end = True
+        self._tell({"do": "drain", "grace_seconds": grace_seconds})
+
+    def kill(self, because: str, verdicts: dict[str, tuple[str, str]] | None = None, charge: bool = False) -> None:
+        """SIGKILL. ``verdicts``: calls that end with it; the others are given to other workers, uncharged."""
+        if self.killed_because is None:
+            self.killed_because, self.charge = because, charge
+        self.verdicts.update(verdicts or {})
+        if self._process is not None:
+            self._process.kill()
+
+    # -- what is known -------------------------------------------------------------------------------------------
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid if self._process is not None else 0
+
+    @property
+    def ended(self) -> bool:
+        """Whether the process is gone."""
+        return self._process is None or self._process.poll() is not None
+
+    @property
+    def exit_code(self) -> int | None:
+        return None if self._process is None else self._process.poll()
+
+    def how_it_ended(self) -> str:
+        """For people: what became of the process."""
+        return explained(self.exit_code or 0)
+
+    def facts(self, name: str) -> dict[str, str]:
+        """What the consumer says of itself; nothing before it knows its tasks."""
+        if self.ready_at is None:
+            return {}
+        options = self._options
+        return {
+            "name": name,
+            "host": os.uname().nodename,
+            "pid": str(self.pid),
+            "supervisor": str(os.getpid()),
+            "child": str(self.number),
+            "queues": ",".join(options.queues),
+            "tasks": ",".join(self.tasks),
+            "threads": str(options.threads),
+            "async_concurrency": str(options.async_concurrency),
+            "concurrency": str(options.processes),
+        }
+
+    def close(self) -> None:
+        """Give back what the dead process leaves."""
+        if self._process is not None and self._process.stdin is not None:
+            with contextlib.suppress(OSError):
+                self._process.stdin.close()
+        self.table.close()
+
+
+def explained(code: int) -> str:
+    """An exit code in words.
+
+    >>> explained(-11), explained(3)
+    ('its worker process died: SIGSEGV (signal 11)', 'its worker process ended with exit code 3')
+    """
+    if code >= 0:
+        return f"its worker process ended with exit code {code}"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        return f"its worker process died: signal {-code}"
+    if -code == signal.SIGKILL:
+        return f"its worker process was killed: {name} (signal {-code}{MEMORY_SUSPECT})"
+    return f"its worker process died: {name} (signal {-code})"

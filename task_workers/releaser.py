@@ -1,0 +1,65 @@
+"""Gives back what waits in a child that is frozen in C code.
+
+A child hands back by itself what waits behind a long call, unless that call keeps the interpreter's lock: then none of
+its threads gets to run. The supervisor sees it from outside: a call that the server holds for the child, that the child
+does not run, for longer than half a lease. From then on the child itself asks the server before it starts such a call
+(it may have been taken over), so that none is run twice. The exception is the price: calls that had ended in the last
+milliseconds before the process froze, whose outcomes it could not send, are run again as if it had died.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+from brokers.contract import ASYNC_LANE, SYNC_LANE, Ending, Settlement
+from brokers.redis.keys import routes_of
+from orchestrator.chores import Chore
+from orchestrator.fleet import Fleet
+from task_workers.child_handle import ChildHandle
+
+log = logging.getLogger("orchestrator.worker")
+MARGIN_SECONDS: Final = 0.5  # between the fetch, of which the child counts, and our first look
+
+
+class Releaser(Chore):
+    """Looks only at children with a call that runs for long.
+
+    Args:
+        fleet: whose store.
+        queues: what the children read.
+        children: those that live.
+    """
+
+    name = "releaser"
+
+    def __init__(self, fleet: Fleet, queues: Sequence[str], children: Callable[[], Iterable[ChildHandle]]) -> None:
+        super().__init__()
+        self._fleet, self._children = fleet, children
+        self._patience = fleet.settings.lease_seconds / 2 + MARGIN_SECONDS
+        self._routes = [route for lane in (SYNC_LANE, ASYNC_LANE) for route in routes_of(list(queues), lane)]
+        self._first_seen: dict[str, float] = {}  # ticket of a call that waits -> when we saw it first
+
+    def run_once(self) -> float:
+        waiting: dict[str, float] = {}
+        for child in self._children():
+            waiting.update(self._look_at(child))
+        self._first_seen = waiting
+        return max(0.2, self._fleet.settings.lease_seconds / 8)
+
+    def _look_at(self, child: ChildHandle) -> dict[str, float]:
+        now = time.monotonic()
+        rows = child.table.rows()
+        if not rows or now - min(row.started for row in rows) < self._patience / 2:
+            return {}
+        held = self._fleet.broker.pending(child.consumer, self._routes)
+        running = {row.run_id for row in child.table.rows()}
+        seen = {ticket: self._first_seen.get(ticket, now) for ticket, run_id in held.items() if run_id not in running}
+        stuck = [ticket for ticket, since in seen.items() if now - since > self._patience]
+        if stuck:
+            log.warning("child %d is stuck: %d calls that wait in it are handed back", child.number, len(stuck))
+            settlements = [Settlement(ticket, held[ticket], Ending.HAND_BACK, b"", 0) for ticket in stuck]
+            self._fleet.broker.complete(child.consumer, settlements)
+        return {ticket: since for ticket, since in seen.items() if ticket not in stuck}

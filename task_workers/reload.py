@@ -1,0 +1,31 @@
+"""New code as soon as it is saved: watch source files (``--reload``, for development)."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from orchestrator.errors import ConfigurationError
+
+
+def check_installed() -> None:
+    """Raises ConfigurationError when the package that watches files is missing."""
+    try:
+        import watchfiles  # noqa: F401
+    except ImportError:
+        raise ConfigurationError("--reload needs the package watchfiles: pip install 'orchestrator[reload]'") from None
+
+
+def watch_files(changed: Callable[[str], None]) -> None:
+    """Call ``changed(what)`` after Python files below the current directory were changed, in a thread."""
+    check_installed()
+    from watchfiles import PythonFilter, watch
+
+    def run() -> None:
+        for changes in watch(Path.cwd(), watch_filter=PythonFilter(), raise_interrupt=False):
+            names = sorted({Path(path).name for _, path in changes})
+            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+            changed(f"{', '.join(names[:3])}{more} changed")
+
+    threading.Thread(target=run, name="reload", daemon=True).start()
