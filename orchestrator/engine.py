@@ -354,6 +354,10 @@ def look_into_cache(attempt: Attempt, policy: CachePolicy, key: str | None) -> G
         holder = yield Step(attempt.cache.claim, (key, attempt.run_id), None, True)
         if holder != attempt.run_id:
             return Behind(holder)
+        hit, value = yield Step(attempt.cache.get, (key,), None, True)  # it may have been put between the two
+        if hit:
+            yield Step(attempt.cache.release, (key,), None, True)
+            return Completed(name="Cached", message="found in the cache", data=value)
     return None
 
 
@@ -367,7 +371,7 @@ def write_to_cache(attempt: Attempt, policy: CachePolicy, key: str, verdict: Ver
             expiration = attempt.options.cache_expiration
             seconds = expiration.total_seconds() if isinstance(expiration, timedelta) else None
             yield Step(cache.put, (key, verdict.data, seconds), None, True)
-        if policy.isolation == "serializable" and isinstance(verdict, State):
+        if policy.isolation == "serializable" and isinstance(verdict, State) and not attempt.options.refresh_cache:
             yield Step(cache.release, (key,), None, True)
     except Exception as error:
         log.warning("the result of task %s was not cached: %s (run %s)", attempt.task.name, error, attempt.run_id)

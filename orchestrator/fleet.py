@@ -11,6 +11,7 @@ import os
 import secrets
 import threading
 import time
+import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("orchestrator.fleet")
 LOOK_FOR_ROOM_SECONDS: Final = 0.05
+BEING_SENT_SECONDS: Final = 0.5
 
 
 class Fleet:
@@ -47,6 +49,7 @@ class Fleet:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.process = secrets.token_hex(6)
+        self.left_behind = False  # it belongs to the parent of this process: its threads and sockets are not here
         self.embedded: EmbeddedServer | None = None
         self.limits = PayloadLimits(settings.compress_above_bytes, settings.max_payload_bytes)
         self.wires = Wires(
@@ -68,6 +71,7 @@ class Fleet:
         self._inbox: Inbox | None = None
         self._inbox_lock = threading.Lock()
         self._warned: set[str] = set()
+        _all.add(self)
         self.keeps_calls = False  # this process runs its flows' calls by itself (no worker does)
 
     @property
@@ -156,6 +160,8 @@ class Fleet:
 
     def attach(self, futures: list[PrefectFuture[Any]]) -> None:
         """Make sure that these futures will be settled: flush what waits to be sent, register at the store."""
+        if self.left_behind:
+            return self._hand_over(futures)
         self.sender.flush()
         strange = [future for future in futures if not future.settled and self._add(future)]
         if not strange:
@@ -206,15 +212,31 @@ class Fleet:
 
     def _on_gap(self) -> None:
         """Messages may have been lost: ask again for everything that is open."""
+        unknown = self._ask_again(list(self._open))
+        if unknown:  # a call is watched a moment before it is sent, and is not lost then
+            time.sleep(BEING_SENT_SECONDS)
+            self._on_settled(self._ask_again([run_id for run_id, _, _ in unknown]))
+
+    def _ask_again(self, run_ids: list[str]) -> list[Settled]:
+        """Settle what has ended; returns those that the store does not know."""
         self.sender.flush()
-        run_ids = list(self._open)
-        if run_ids:
-            self._on_settled(self.broker.expect(run_ids, self.process))
+        ends = self.broker.expect(run_ids, self.process) if run_ids else []
+        self._on_settled([end for end in ends if end[1] != Status.UNKNOWN])
+        return [end for end in ends if end[1] == Status.UNKNOWN]
+
+    def _hand_over(self, futures: list[PrefectFuture[Any]]) -> None:
+        """These handles were made before this process was forked: its own fleet looks after them now."""
+        heir = current_fleet()
+        for future in futures:
+            future.move_to(heir)
+        heir.attach(futures)
 
     # -- asking and ordering -------------------------------------------------------------------------------------
 
     def latest_state(self, run_id: str) -> State[Any]:
         """The state of a run by its id. A run nobody knows is Crashed, named Lost."""
+        if self.left_behind:
+            return current_fleet().latest_state(run_id)
         self.sender.flush()
         record = self.broker.read([run_id])[0]
         if record.status in SETTLED or record.status == Status.UNKNOWN:
@@ -223,6 +245,8 @@ class Fleet:
 
     def cancel(self, run_ids: list[str]) -> list[bool]:
         """Ask runs to stop; whether there was anything left to stop."""
+        if self.left_behind:
+            return current_fleet().cancel(run_ids)
         self.sender.flush()
         return [status not in SETTLED and status != Status.UNKNOWN for status in self.broker.cancel(run_ids)]
 
@@ -271,6 +295,7 @@ class Fleet:
 
 _current: Fleet | None = None
 _current_lock = threading.Lock()
+_all: weakref.WeakSet[Fleet] = weakref.WeakSet()
 
 
 def current_fleet() -> Fleet:
@@ -302,7 +327,9 @@ def use_fleet(fleet: Fleet | None) -> Fleet | None:
 
 def _forget_after_fork() -> None:
     global _current, _current_lock
-    _current = None  # its sockets and threads are the parent's
+    _current = None
+    for fleet in _all:
+        fleet.left_behind = True
     _current_lock = threading.Lock()
 
 

@@ -130,6 +130,10 @@ class PrefectFuture(serializers.Dependency, Generic[R_co]):
         for callback in callbacks or ():
             _call_back(callback, self)
 
+    def move_to(self, source: Source) -> None:
+        """Another source looks after this run now."""
+        self._source, self.watched = source, False
+
     def reopen(self) -> None:
         """Forget the end: the run was given another life (replay)."""
         with _lock:

@@ -249,9 +249,10 @@ class RedisBroker:
 
     def describe_worker(self, consumer: str, facts: Mapping[str, str], ttl_seconds: float) -> None:
         """What a consumer says of itself: host, process, queues, tasks."""
-        key = self.keys.worker(consumer)
-        flat = [part for pair in facts.items() for part in pair]
-        self.wires.commands([("HSET", key, *flat), ("PEXPIRE", key, int(ttl_seconds * 1000))])
+        self._describe(self.keys.worker(consumer), facts, ttl_seconds * 1000)
+
+    def _describe(self, key: str, fields: Mapping[str, str | bytes], ttl_ms: float) -> None:
+        self._run("describe", [key, int(ttl_ms), [part for pair in fields.items() for part in pair]])
 
     def workers(self, lease_seconds: float) -> dict[str, dict[str, str]]:
         """The live consumers and what they say of themselves."""
@@ -290,12 +291,7 @@ class RedisBroker:
 
     def add_log_lines(self, lines: Mapping[str, Sequence[bytes]], keep: int) -> None:
         """Append log lines to runs; each run keeps its last ``keep``."""
-        batch: list[Sequence[Any]] = []
-        for run_id, some in lines.items():
-            key = self.keys.log(run_id)
-            batch += [("RPUSH", key, *some), ("LTRIM", key, -keep, -1), ("PEXPIRE", key, self.ttl_ms)]
-        if batch:
-            self.wires.commands(batch)
+        self._run("log", [[[run_id, some] for run_id, some in lines.items()], keep, self.ttl_ms])
 
     def log_lines(self, run_id: str) -> list[bytes]:
         """The kept log lines of a run, oldest first."""
@@ -304,9 +300,7 @@ class RedisBroker:
 
     def write_flow_run(self, flow_run_id: str, fields: Mapping[str, str | bytes]) -> None:
         """Note something about a flow run."""
-        key = self.keys.flow(flow_run_id)
-        flat = [part for pair in fields.items() for part in pair]
-        self.wires.commands([("HSET", key, *flat), ("PEXPIRE", key, self.ttl_ms)])
+        self._describe(self.keys.flow(flow_run_id), fields, self.ttl_ms)
 
     def read_flow_run(self, flow_run_id: str) -> dict[str, bytes]:
         """What is known of a flow run."""

@@ -100,7 +100,7 @@ class Inbox:
 
     def _read_once(self) -> None:
         if self._wire is None:
-            self._wire = self._broker.wires.open(BLOCK_SECONDS + 3)
+            self._wire = self._broker.wires.open()
             if self._stopping.is_set():
                 self._drop()
                 return
@@ -109,7 +109,8 @@ class Inbox:
                 ("XTRIM", self._key, "MINID", self._last),
                 ("PEXPIRE", self._key, INBOX_TTL_MS),
                 ("XREAD", "COUNT", 1000, "BLOCK", int(BLOCK_SECONDS * 1000), "STREAMS", self._key, self._last),
-            ]
+            ],
+            BLOCK_SECONDS,
         )
         if not kept:  # expired while this process slept, or the server was emptied
             self._last = b"0-0"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 from brokers.contract import Delivery, Settlement
 from brokers.errors import BrokerRefused, BrokerUnavailable
@@ -12,8 +12,6 @@ from brokers.errors import BrokerRefused, BrokerUnavailable
 from .broker import RedisBroker, delivery_from, unpack
 from .keys import GROUP
 from .wire import Wire
-
-READ_MARGIN_SECONDS: Final = 3.0  # how much longer than BLOCK a reply may take
 
 
 class QueueReader:
@@ -65,7 +63,7 @@ class QueueReader:
     def _open(self) -> Wire:
         self._check_open()
         if self._wire is None:
-            self._wire = self._broker.wires.open(self._block_seconds + READ_MARGIN_SECONDS)
+            self._wire = self._broker.wires.open()
             self._check_open()  # it may have been closed while it opened
         return self._wire
 
@@ -98,7 +96,8 @@ class QueueReader:
             self._check_open()
             self._blocking = True
         try:
-            reply = wire.command(*command, *self._streams, *[">"] * len(self._streams))
+            streams = [*self._streams, *[">"] * len(self._streams)]
+            reply = wire.command(*command, *streams, block_seconds=self._block_seconds)
         except BrokerUnavailable:
             self._drop()
             raise

@@ -120,18 +120,32 @@ class Sender:
         if not parcels:
             return
         try:
+            self._try(parcels)
+        except BaseException:
+            self._leave_to_others(parcels)
+            raise
+        for parcel in parcels:
+            parcel.done = True
+        for parcel in parcels:
+            _tell(parcel)
+
+    def _try(self, parcels: Sequence[Parcel]) -> None:
+        try:
             self._send(parcels)
+        except TimeoutError:  # not ours (those are BrokerErrors): the time of the task that sends is over
+            raise
         except Exception as error:
             if len(parcels) > 1 and not isinstance(error, (StoreFull, BrokerUnavailable)):
                 self._send_each(parcels)  # one of them is at fault; the others must not suffer
             else:
                 for parcel in parcels:
                     parcel.error = error
-        finally:
-            for parcel in parcels:
-                parcel.done = True
-            for parcel in parcels:
-                _tell(parcel)
+
+    def _leave_to_others(self, parcels: Sequence[Parcel]) -> None:
+        """This thread is being interrupted (cancelled, timed out, Ctrl-C). To send twice is harmless, not at all is not."""
+        self._waiting.extendleft(reversed(parcels))
+        self._ensure_thread()
+        self._wake.set()
 
     def _send(self, parcels: Sequence[Parcel]) -> None:
         if len(parcels) == 1:

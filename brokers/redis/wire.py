@@ -23,6 +23,7 @@ from brokers.errors import (
     BrokerError,
     BrokerRefused,
     BrokerUnavailable,
+    OrchestratorError,
     QueueFull,
     StoreFull,
     UnsupportedServer,
@@ -74,43 +75,53 @@ class Connection(Protocol):
     def disconnect(self) -> None: ...
     def pack_commands(self, commands: Sequence[Sequence[Any]]) -> list[bytes]: ...
     def send_packed_command(self, command: list[bytes], check_health: bool) -> None: ...
-    def read_response(self, *, disable_decoding: bool) -> Any: ...
+    def read_response(self, *, disable_decoding: bool, timeout: float) -> Any: ...
 
 
 class Wire:
     """A connection for one thread at a time."""
 
-    def __init__(self, connection: Connection, where: str) -> None:
+    def __init__(self, connection: Connection, where: str, timeout_seconds: float) -> None:
         self._connection = connection
         self._where = where
-        self.used = False  # it has answered at least once since it was made
+        self._timeout_seconds = timeout_seconds
+        self._closed = False
+        self.used = False  # it has answered, and can be used again
 
-    def command(self, *arguments: Any) -> Any:
-        """Send one command and return its reply (bytes are not decoded)."""
-        return self.commands([arguments])[0]
+    def command(self, *arguments: Any, block_seconds: float = 0.0) -> Any:
+        """Send one command and return its reply (bytes are not decoded); it may block so long in the server."""
+        return self.commands([arguments], block_seconds)[0]
 
-    def commands(self, batch: Sequence[Sequence[Any]]) -> list[Any]:
+    def commands(self, batch: Sequence[Sequence[Any]], block_seconds: float = 0.0) -> list[Any]:
         """Send commands in one write and return their replies; the first error reply is raised after all were read."""
-        replies = self._exchange(batch)
+        replies = self._exchange(batch, block_seconds)
         for reply in replies:
             if isinstance(reply, Exception):
                 raise translate(reply, self._where) from reply
         return replies
 
-    def _exchange(self, batch: Sequence[Sequence[Any]]) -> list[Any]:
-        connection = self._connection
+    def _exchange(self, batch: Sequence[Sequence[Any]], block_seconds: float = 0.0) -> list[Any]:
+        connection, seconds = self._connection, self._timeout_seconds + block_seconds
+        if self._closed:  # redis-py would open it again, behind the back of whoever closed it
+            raise BrokerUnavailable(f"this connection to {self._where} is closed")
         try:
             connection.send_packed_command(connection.pack_commands(batch), check_health=False)
-            replies = [self._read() for _ in batch]
+            replies = [self._read(seconds) for _ in batch]
+        except OrchestratorError:  # the time of the task that sends is over (raised in its thread by another)
+            self.close()
+            raise
         except Exception as error:
             self.close()
             raise translate(error, self._where) from error
+        except BaseException:  # cancelled, or Ctrl-C: the next user would take the rest of these replies for its own
+            self.close()
+            raise
         self.used = True
         return replies
 
-    def _read(self) -> Any:
+    def _read(self, seconds: float) -> Any:
         try:
-            return self._connection.read_response(disable_decoding=True)
+            return self._connection.read_response(disable_decoding=True, timeout=seconds)
         except server_says.ResponseError as error:
             return error  # the stream of replies is intact: the other replies of the batch must still be read
 
@@ -127,6 +138,7 @@ class Wire:
 
     def close(self) -> None:
         """Close; a thread that is blocked in a read on this wire wakes with an error."""
+        self._closed, self.used = True, False
         self._connection.disconnect()
 
 
@@ -196,15 +208,15 @@ class Wires:
         self._checked = False
         self._pid = os.getpid()
 
-    def open(self, read_timeout_seconds: float | None = None) -> Wire:
-        """A new wire; for blocking reads give a timeout above the time the read may block."""
+    def open(self) -> Wire:
+        """A new wire."""
         address = self._locate()
         where = name_of(address)
         try:
-            connection = self._make(address, read_timeout_seconds)
+            connection = self._make(address)
         except Exception as error:
             raise translate(error, where) from error
-        wire = Wire(connection, where)
+        wire = Wire(connection, where, self._command_timeout)
         try:
             connection.connect()
             if not self._checked:
@@ -214,11 +226,11 @@ class Wires:
             raise translate(error, where) from error
         return wire
 
-    def _make(self, address: ServerAddress, read_timeout_seconds: float | None) -> Connection:
+    def _make(self, address: ServerAddress) -> Connection:
         return _open(
             address,
             {
-                "socket_timeout": read_timeout_seconds or self._command_timeout,
+                "socket_timeout": self._command_timeout,
                 "socket_connect_timeout": self._connect_timeout,
                 "retry": Retry(NoBackoff(), 0),
                 "protocol": 2,
@@ -256,30 +268,29 @@ class Wires:
         return self.open()
 
     def run(self, *calls: tuple[Script, bytes], prefix: str) -> list[bytes]:
-        """Run scripts on a shared wire. A wire that was idle may have been cut meanwhile: one fresh try then."""
+        """Run scripts on a shared wire."""
+        return self._on_shared(lambda wire: wire.run(*calls, prefix=prefix))
+
+    def commands(self, batch: Sequence[Sequence[Any]]) -> list[Any]:
+        """Plain commands on a shared wire; they must be safe to repeat."""
+        return self._on_shared(lambda wire: wire.commands(batch))
+
+    def _on_shared(self, send: Callable[[Wire], list[Any]]) -> list[Any]:
+        # A wire that was idle may have been cut meanwhile: one fresh try then.
         with self.borrow() as wire:
             stale = wire.used
             try:
-                return wire.run(*calls, prefix=prefix)
+                return send(wire)
             except BrokerUnavailable as error:
-                wire.used = False
+                wire.close()
                 if not stale or isinstance(error.__cause__, server_says.TimeoutError):
                     raise
         self._drop_free()
         fresh = self.open()
-        replies = fresh.run(*calls, prefix=prefix)
+        replies = send(fresh)
         with self._lock:
             self._free.append(fresh)
         return replies
-
-    def commands(self, batch: Sequence[Sequence[Any]]) -> list[Any]:
-        """Plain commands on a shared wire."""
-        with self.borrow() as wire:
-            try:
-                return wire.commands(batch)
-            except BrokerUnavailable:
-                wire.used = False
-                raise
 
     @property
     def used(self) -> bool:

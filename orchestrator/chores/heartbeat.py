@@ -6,6 +6,7 @@ known to be. The lease is the server's time, so a clock that jumps here changes 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -34,7 +35,7 @@ class Heartbeat(Chore):
     ) -> None:
         super().__init__()
         self._fleet, self._consumers, self._found_dead = fleet, consumers, found_dead
-        self._described: dict[str, Mapping[str, str]] = {}
+        self._described: dict[str, tuple[Mapping[str, str], float]] = {}  # what was said of whom, and when
         self._beats = 0
 
     def run_once(self) -> float:
@@ -43,10 +44,12 @@ class Heartbeat(Chore):
         self._beats += 1
         if self._beats % TELL_AGAIN_BEATS == 0:
             self._described.clear()
+        now = time.monotonic()
         for name, facts in living.items():
-            if facts and self._described.get(name) != facts:
+            said, since = self._described.get(name, ({}, 0.0))
+            if facts and (said != facts or now - since > settings.lease_seconds):  # again: servers come back empty
                 self._fleet.broker.describe_worker(name, facts, settings.lease_seconds * 10)
-                self._described[name] = dict(facts)
+                self._described[name] = dict(facts), now
         dead = self._fleet.broker.beat(list(living), settings.lease_seconds)
         if dead:
             self._found_dead([name for name in dead if name not in living])

@@ -41,9 +41,9 @@ def test_a_run_ends_once(calls: Calls, broker: RedisBroker, first: str, second: 
 
 
 def test_the_same_ending_twice_in_one_batch_counts_once(calls: Calls, broker: RedisBroker) -> None:
-    run_id = calls.submit()
+    calls.submit()
     settlement = calls.settlement(calls.take_one())
-    assert broker.complete("worker", [settlement, settlement]) == [run_id]
+    assert broker.complete("worker", [settlement, settlement]) == []  # it is stored: nothing was refused
     counts = calls.command("HGET", broker.keys.counts, "C:app.task")
     assert counts == b"1"
 
@@ -78,7 +78,7 @@ def test_a_batch_is_settled_call_by_call(calls: Calls, broker: RedisBroker) -> N
         "worker",
         [
             calls.settlement(one),
-            calls.settlement(two, Ending.FAILED),
+            calls.settlement(two, Ending.FAILED, b"late"),
             calls.settlement(three, Ending.FAILED, b"broken"),
             calls.settlement(four, Ending.HAND_BACK),
         ],
@@ -91,7 +91,8 @@ def test_a_batch_is_settled_call_by_call(calls: Calls, broker: RedisBroker) -> N
 def test_endings_travel_with_the_next_fetch(calls: Calls, broker: RedisBroker) -> None:
     run_ids = calls.submit_many(2)
     first = calls.take_one()
-    deliveries, refused = broker.fetch("worker", ["q:ds"], 5, [calls.settlement(first), calls.settlement(first)])
+    settlements = [calls.settlement(first), calls.settlement(first, outcome=b"late")]
+    deliveries, refused = broker.fetch("worker", ["q:ds"], 5, settlements)
     assert [delivery.run_id for delivery in deliveries] == run_ids[1:]
     assert refused == run_ids[:1]
     assert calls.status(run_ids[0]) == Status.COMPLETED

@@ -38,12 +38,13 @@ class Worker:
     def kill(self) -> None:
         """SIGKILL: it cannot say good-bye."""
         self.process.kill()
-        self.process.wait()
+        self.process.communicate()
 
     def stop(self) -> None:
         """Ask it to stop, and make sure that none of its threads has died meanwhile."""
-        if self.process.poll() is None:
-            self.process.communicate(timeout=20)
+        killed = self.process.poll() is not None
+        self.process.communicate(timeout=20)
+        if not killed:
             assert self.process.returncode == 0, self.output
         assert "Exception in thread" not in self.output, self.output
         self._log.close()

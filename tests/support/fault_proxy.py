@@ -1,4 +1,4 @@
-"""A bad network on one machine: a proxy in front of a real server that counts commands and breaks the one it is told to.
+"""A bad network on one machine: a proxy before a real server that counts commands and breaks the one it is told to.
 
 Every connection is served in lockstep by one thread: read a command, forward it, read its reply, return it. A pipeline
 is thus taken apart into its commands, so that "cut before the second command of a pipeline" means something. A command
@@ -115,7 +115,9 @@ class FaultProxy:
     def __exit__(self, *exc_info: object) -> None:
         self.refuse()
         self.heal()
-        for connection in list(self._connections):
+        with self._lock:
+            connections = list(self._connections)
+        for connection in connections:
             connection.thread.join(5)
         shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -191,7 +193,7 @@ class FaultProxy:
             connection = _Connection(self, client)
             with self._lock:
                 self._connections.add(connection)
-            connection.thread.start()
+                connection.thread.start()
 
     def dial(self) -> socket.socket:
         """A connection to the real server."""

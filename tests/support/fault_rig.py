@@ -107,6 +107,11 @@ class Rig:
         self._stack.close()
         self.trace.unlink(missing_ok=True)
 
+    @staticmethod
+    def use(fleet: Fleet) -> None:
+        """Have this thread's calls go to another fleet."""
+        _here.fleet = fleet
+
     def worker(self, threads: int = 1, **settings: Any) -> RigWorker:
         """Another worker, not started."""
         return RigWorker(self.worker_proxy.url, self.namespace, threads, **(self.settings | settings))

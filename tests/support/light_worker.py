@@ -27,8 +27,8 @@ def main() -> None:
         importlib.import_module(app)
     fleet = current_fleet()
     workers = LocalWorkers(fleet, SlotsOptions(tuple(options.queues.split(",")), options.threads))
+    print("ready", flush=True)  # before it starts: the first call may be the end of it
     workers.start()
-    print("ready", flush=True)
     sys.stdin.read()
     workers.stop(1.0)
     fleet.close()

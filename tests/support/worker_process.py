@@ -59,11 +59,11 @@ class WorkerProcess:
         """Process ids of the children that have said that they are ready, dead or alive, in order."""
         return [int(pid) for pid in re.findall(r"is ready \(process (\d+)\)", self.output)]
 
-    def wait_ready(self, children: int, timeout: float = 20.0) -> None:
+    def wait_ready(self, children: int, timeout: float = 40.0) -> None:
         """Until so many children have been ready."""
         wait_until(lambda: self._ended_or(len(self.children()) >= children), timeout, f"{children} children")
 
-    def wait_output(self, pattern: str, timeout: float = 15.0) -> None:
+    def wait_output(self, pattern: str, timeout: float = 40.0) -> None:
         """Until it has written something."""
         wait_until(lambda: re.search(pattern, self.output), timeout, f"{pattern!r} in: {self.output}")
 
@@ -72,7 +72,7 @@ class WorkerProcess:
             raise AssertionError(f"the worker has ended ({self.process.returncode}): {self.output}")
         return reached
 
-    def wait(self, timeout: float = 15.0) -> int:
+    def wait(self, timeout: float = 40.0) -> int:
         """Its exit code, once it has ended."""
         return self.process.wait(timeout)
 
@@ -111,6 +111,6 @@ def notes(folder: Path) -> str:
 
 def wait_note(folder: Path, text: str) -> int:
     """Until a task has noted it; the process in which it runs."""
-    wait_until(lambda: text in notes(folder), 20, f"the note {text!r}")
+    wait_until(lambda: text in notes(folder), 40, f"the note {text!r}")
     line = next(line for line in notes(folder).splitlines() if text in line)
     return int(line.rsplit(" ", 1)[1])

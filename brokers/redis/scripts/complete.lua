@@ -1,7 +1,8 @@
 #!lua flags=allow-oom
 -- complete: settle deliveries. A settlement counts only while its ticket is the record's and the run has not ended.
 -- args: { {ticket, run, how, outcome, ttl ms, delay ms, behind, drop body}, ... }
--- returns: { run, ... } those that were refused because the ticket was stale
+-- returns: { run, ... } those that were refused because the ticket was stale; a settlement that is repeated because the
+--   reply to it was lost is not among them
 -- Runs also when the server is out of memory: ends of runs must get through.
 local refused = {}
 
@@ -33,10 +34,15 @@ local function settle(settlement, f)
   end
 end
 
+local function is_stored(settlement)
+  -- An outcome tells the moments at which its attempt began and ended: no other attempt has the same.
+  return settlement[4] ~= '' and redis.call('HGET', record(settlement[2]), 'o') == settlement[4]
+end
+
 for _, settlement in ipairs(args) do
   local f = redis.call('HMGET', record(settlement[2]), 's', 'e', 't', 'w', 'd', 'l')
   if f[2] ~= settlement[1] or SETTLED[f[1]] then
-    refused[#refused + 1] = settlement[2]
+    if not is_stored(settlement) then refused[#refused + 1] = settlement[2] end
     take_off(settlement[1]) -- gone already, unless the record vanished: nobody else would take it off
   else
     settle(settlement, f)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel
 
 from orchestrator import task
-from orchestrator.tasks import Task
 from tests.support import signals
 
 
@@ -110,4 +110,8 @@ def submit_inside(count: int) -> list[int]:
     return [future.result() for future in [add.submit(index) for index in range(count)]]
 
 
-TASKS: list[Task[..., Any]] = [add, echo]
+@task(max_deliveries=2)
+def kill_worker(sign: str) -> None:
+    """The worker that runs this is gone, as if it had run out of memory."""
+    signals.give(sign)
+    os.kill(os.getpid(), signal.SIGKILL)

@@ -1,0 +1,54 @@
+"""Fixtures for tests with real workers: this process is the client, on a namespace of the test's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from orchestrator import fleet as fleets
+from orchestrator import settings as all_settings
+from orchestrator.fleet import Fleet
+from orchestrator.settings import Settings
+from tests.support.servers import ServerProcess
+from tests.support.worker_process import APP, QUICK, StartWorker, WorkerProcess, clean_environment
+
+
+@pytest.fixture
+def fleet(server: ServerProcess, namespace: str) -> Iterator[Fleet]:
+    """This process's fleet."""
+    settings = Settings(
+        redis_url=server.url, namespace=namespace, lease_seconds=2, beat_seconds=0.5, command_timeout_seconds=5
+    )
+    with all_settings.use(settings):
+        made = Fleet(settings)
+        before = fleets.use_fleet(made)
+        yield made
+        fleets.use_fleet(before)
+        made.close()
+
+
+@pytest.fixture
+def worker_environment(server: ServerProcess, namespace: str) -> dict[str, str]:
+    """The environment of a process that belongs to this test's fleet."""
+    return clean_environment(**QUICK, ORCHESTRATOR_REDIS_URL=server.url, ORCHESTRATOR_NAMESPACE=namespace)
+
+
+@pytest.fixture
+def start_worker(tmp_path: Path, worker_environment: dict[str, str]) -> Iterator[StartWorker]:
+    """``start_worker("-c", "2", ready=2)`` starts a worker of the test app and waits for its children."""
+    started: list[WorkerProcess] = []
+
+    def start(*options: str, ready: int | None = None, app: str = APP, **environment: str) -> WorkerProcess:
+        log = tmp_path / f"worker-{len(started)}.log"
+        worker = WorkerProcess(log, {**worker_environment, **environment}, "-A", app, *options)
+        started.append(worker)
+        if ready is not None:
+            worker.wait_ready(ready)
+        return worker
+
+    yield start
+    for worker in started:
+        worker.close()
+        print(f"--- {worker.log.name}\n{worker.output}")
