@@ -92,6 +92,11 @@ class _Shared:
             self._users += 1
         return FlowsWorkers(fleet, self)
 
+    def serve_async(self) -> None:
+        with self._lock:
+            if self._workers is not None:
+                self._workers.slots.serve_async()
+
     def leave(self, fleet: Fleet) -> None:
         with self._lock:
             self._users -= 1
@@ -109,9 +114,11 @@ class FlowsWorkers:
         self._fleet, self._shared = fleet, shared
         self._expected: list[PrefectFuture[Any]] = []
 
-    def expect(self, futures: Iterable[PrefectFuture[Any]]) -> None:
+    def expect(self, task: Task[..., Any], futures: Iterable[PrefectFuture[Any]]) -> None:
         """The flow submitted these."""
         self._expected.extend(futures)
+        if task.isasync:  # perhaps the first one, defined after the workers started
+            self._shared.serve_async()
 
     def finish(self) -> None:
         """The flow has ended: its calls are done before the workers go, as leaving an executor does."""

@@ -61,22 +61,3 @@ class StoreCache:
 
 def _hashed(key: str) -> str:
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-class MemoryCache:
-    """Results of this process only; for tests without a server."""
-
-    def __init__(self) -> None:
-        self._values: dict[str, Any] = {}
-
-    def get(self, key: str) -> tuple[bool, Any]:
-        return key in self._values, self._values.get(key)
-
-    def put(self, key: str, value: Any, ttl_seconds: float | None) -> None:
-        self._values[key] = value
-
-    def claim(self, key: str, run_id: str) -> str:
-        return run_id
-
-    def release(self, key: str) -> None:
-        return None

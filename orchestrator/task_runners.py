@@ -90,7 +90,7 @@ class FleetTaskRunner:
             self._decide(task)
         futures = send_calls(task, rows, wait_for, soon=in_flow)
         if self._local is not None:
-            self._local.expect(futures)
+            self._local.expect(task, futures)
         return futures
 
     def _decide(self, task: Task[..., Any]) -> None:

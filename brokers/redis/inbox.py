@@ -22,7 +22,7 @@ from .broker import INBOX_TTL_MS, RedisBroker, unpack
 from .wire import Wire
 
 log = logging.getLogger("orchestrator.inbox")
-BLOCK_SECONDS: Final = 10.0
+BLOCK_SECONDS: Final = 2.0  # a connection that died without a word is noticed so much later, and a command's timeout
 LONGEST_PAUSE_SECONDS: Final = 1.0
 
 
@@ -92,6 +92,8 @@ class Inbox:
                 pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
             except Exception:
                 log.exception("a message in the inbox could not be handled; the others are")
+                self._stopping.wait(pause)  # whatever it is, it may come again and again
+                pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
 
     def _drop(self) -> None:
         wire, self._wire = self._wire, None

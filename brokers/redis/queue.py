@@ -20,7 +20,7 @@ class QueueReader:
     It dies loudly: any verb may raise a BrokerError, after which the wire is gone and the next call opens another one.
     """
 
-    def __init__(self, broker: RedisBroker, consumer: str, routes: Sequence[str], block_seconds: float = 5.0) -> None:
+    def __init__(self, broker: RedisBroker, consumer: str, routes: Sequence[str], block_seconds: float = 2.0) -> None:
         self._broker = broker
         self._consumer = consumer
         self._routes = list(routes)

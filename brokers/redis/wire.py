@@ -43,13 +43,14 @@ _GONE = (
     OSError,
 )
 _DENIED = (server_says.AuthenticationError, server_says.AuthorizationError, server_says.NoPermissionError)
+_DENIALS = ("WRONGPASS", "NOAUTH", "The user executing the script can't", "ACL failure in script")
 
 
 def translate(error: Exception, where: str) -> BrokerError:
     """Our error for one of redis-py's; ``where`` is a masked address for the message."""
     if isinstance(error, BrokerError):
         return error
-    if isinstance(error, _DENIED) or "WRONGPASS" in str(error) or "NOAUTH" in str(error):
+    if isinstance(error, _DENIED) or any(word in str(error) for word in _DENIALS):
         return AuthenticationFailed(
             f"{where} refuses this user: {str(error).rstrip('.')}. "
             "Check the user and password in ORCHESTRATOR_REDIS_URL and the ACL."
@@ -60,6 +61,11 @@ def translate(error: Exception, where: str) -> BrokerError:
         return QueueFull(
             f"{str(error).partition('QUEUEFULL ')[2]}; nothing was sent. "
             "Add workers, or raise ORCHESTRATOR_QUEUE_LIMIT."
+        )
+    if isinstance(error, server_says.AskError):  # MOVED is one of these
+        return BrokerRefused(
+            f"{where} is a node of a cluster, and this namespace is kept by another one: {error}. "
+            "Set ORCHESTRATOR_REDIS_URL to that node; the slots of one namespace must not be moved while it is in use."
         )
     if isinstance(error, server_says.InvalidResponse):
         return UnsupportedServer(f"{where} answers, but not like Redis or Valkey. Is the address right?")

@@ -102,15 +102,16 @@ class Slots:
         self.calls_taken = 0
         self._fetched_at: dict[str, float] = {}  # ticket -> when; calls that are here and not started
         self._stopped = threading.Event()
-        self._away = False
+        self._told: set[type] = set()  # how the server has failed since it last answered
         self._inbox = Inbox(fleet.broker, self.consumer, on_settled=lambda ends: None, on_orders=self._obey)
         sync_routes, async_routes = (routes_of(list(options.queues), lane) for lane in (SYNC_LANE, ASYNC_LANE))
         self.routes = sync_routes + async_routes
         self.sync_lane = SyncLane(self, QueueReader(fleet.broker, self.consumer, sync_routes), options.threads)
         self.async_lane: AsyncLane | None = None
-        if options.always_async or any(task.isasync for task in registry.known()):
-            reader = QueueReader(fleet.broker, self.consumer, async_routes)
-            self.async_lane = AsyncLane(self, reader, options.async_concurrency)
+        self._async_lane_lock = threading.Lock()
+        self._make_async_lane = lambda: AsyncLane(
+            self, QueueReader(fleet.broker, self.consumer, async_routes), options.async_concurrency
+        )
         self.when_drained: Callable[[], None] = lambda: None
 
     # -- life ----------------------------------------------------------------------------------------------------
@@ -124,8 +125,16 @@ class Slots:
         self._inbox.start()
         self.attendant.start()
         self.sync_lane.start(own_thread)
-        if self.async_lane is not None:
-            self.async_lane.start()
+        if self.options.always_async or any(task.isasync for task in registry.known()):
+            self.serve_async()
+
+    def serve_async(self) -> None:
+        """Serve async calls, from now on if not before; a process without async tasks is spared the loop."""
+        with self._async_lane_lock:
+            if self.async_lane is None and not self.draining:
+                lane = self._make_async_lane()
+                lane.start()
+                self.async_lane = lane
 
     def loop(self) -> None:
         """Be one of the slots' threads until they stop."""
@@ -181,7 +190,7 @@ class Slots:
         for delivery in deliveries:
             self._fetched_at[delivery.ticket] = now
         self.calls_taken += len(deliveries)
-        self._away = False
+        self._told.clear()
         self.attendant.wake()
         if self.options.max_calls is not None and self.calls_taken >= self.options.max_calls:
             self.when_drained()
@@ -250,9 +259,9 @@ class Slots:
         return self.finished.take()
 
     def connection_lost(self, error: BaseException) -> None:
-        """Log once per absence of the server."""
-        if not self._away and not self.draining:
-            self._away = True
+        """Log once per absence of the server, and again if it then answers with a refusal."""
+        if type(error) not in self._told and not self.draining:
+            self._told.add(type(error))
             log.warning("%s; running calls go on, %d outcomes are kept until it is back", error, len(self.finished))
 
     def pause(self, seconds: float) -> None:

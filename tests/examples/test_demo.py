@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -32,23 +33,42 @@ def environment(tmp_path: Path) -> dict[str, str]:
     return clean_environment(ORCHESTRATOR_HOME=str(home), TMPDIR=str(temporary))
 
 
+def start_demo(environment: dict[str, str], folder: Path, *arguments: str) -> tuple[subprocess.Popen[bytes], Path]:
+    """The demo in a process group of its own, and the file with what it writes (to no terminal)."""
+    output = folder / "out"
+    with output.open("wb") as out:
+        command = [*COMMAND, *arguments]
+        return subprocess.Popen(command, env=environment, stdout=out, stderr=out, start_new_session=True), output
+
+
+def end_with_all_it_started(demo: subprocess.Popen[bytes]) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(demo.pid, signal.SIGKILL)
+    demo.wait()
+
+
 def left_behind(environment: dict[str, str]) -> list[str]:
     return sorted(os.listdir(environment["TMPDIR"]))
 
 
 @pytest.mark.parametrize("arguments", [[], ["--kill-worker"]], ids=["in-peace", "one-process-is-killed"])
-def test_the_numbers_add_up_and_nothing_is_left_behind(arguments: list[str], environment: dict[str, str]) -> None:
-    command = [*COMMAND, "--limit", "150", *arguments]
-    ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=110)
-    assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert "151 files" in ran.stdout.splitlines()[0]
-    assert "The 10 largest packages" in ran.stdout
-    assert re.search(r"broken\.py: SyntaxError: .*\((2|3) attempts\)", ran.stdout)
-    assert "found by its id: '151 files in" in ran.stdout
-    checks = re.findall(r"^(ok|WRONG)  ", ran.stdout, re.MULTILINE)
+def test_the_numbers_add_up_and_nothing_is_left_behind(
+    arguments: list[str], environment: dict[str, str], tmp_path: Path
+) -> None:
+    demo, output = start_demo(environment, tmp_path, "--limit", "150", *arguments)
+    try:
+        assert demo.wait(100) == 0, output.read_text("utf-8")
+    finally:
+        end_with_all_it_started(demo)
+    printed = output.read_text("utf-8")
+    assert "151 files" in printed.splitlines()[0]
+    assert "The 10 largest packages" in printed
+    assert re.search(r"broken\.py: SyntaxError: .*\((2|3) attempts\)", printed)
+    assert "found by its id: '151 files in" in printed
+    checks = re.findall(r"^(ok|WRONG)  ", printed, re.MULTILINE)
     assert checks == ["ok"] * (6 if arguments else 5)
-    assert ("was killed (SIGKILL) half-way" in ran.stdout) == bool(arguments)
-    assert re.search(r"^[\d,]+ calls in [\d.]+ s: [\d,]+ calls/s$", ran.stdout, re.MULTILINE)
+    assert ("was killed (SIGKILL) half-way" in printed) == bool(arguments)
+    assert re.search(r"^[\d,]+ calls in [\d.]+ s: [\d,]+ calls/s$", printed, re.MULTILINE)
     assert left_behind(environment) == []
 
 
@@ -56,18 +76,16 @@ def test_the_numbers_add_up_and_nothing_is_left_behind(arguments: list[str], env
 def test_an_interrupted_demo_takes_its_processes_and_files_along(
     number: signal.Signals, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    with (tmp_path / "out").open("wb") as out:
-        demo = subprocess.Popen(COMMAND, env=environment, stdout=out, stderr=out)
+    demo, output = start_demo(environment, tmp_path)
     try:
         first_line = r"on worker processes (\d+), (\d+)"
-        wait_until(lambda: re.search(first_line, (tmp_path / "out").read_text()), 60, "the demo has begun")
-        found = re.search(first_line, (tmp_path / "out").read_text())
+        wait_until(lambda: re.search(first_line, output.read_text("utf-8")), 60, "the demo has begun")
+        found = re.search(first_line, output.read_text("utf-8"))
         assert found is not None
         demo.send_signal(number)
-        assert demo.wait(60) == 130
+        assert demo.wait(60) == 130, output.read_text("utf-8")
     finally:
-        demo.kill()
-        demo.wait()
+        end_with_all_it_started(demo)
     for pid in found.groups():
         wait_until(lambda pid=pid: not is_alive(int(pid)), message=f"process {pid} has ended")  # type: ignore[misc]
     assert left_behind(environment) == []

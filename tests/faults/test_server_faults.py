@@ -115,6 +115,12 @@ class Away:
                 proxy.heal(forget=how.endswith("that forgets"))
 
 
+def is_waited_for(rig: Rig, run_id: str) -> bool:
+    """Whether the store knows an inbox that waits for this run."""
+    broker = rig.oracle.broker
+    return bool(broker.wires.commands([("HGET", broker.keys.record(run_id), "w")])[0])
+
+
 WAYS: Final = ("stopped", "refuses", "black hole", "black hole that forgets")
 
 
@@ -191,6 +197,7 @@ def test_back_to_work_within_three_seconds_however_often_the_server_goes_away(
                 waiting = add(rig, number, 1, countdown=1.5)  # becomes due while the server is away
                 watcher = threading.Thread(target=waiting.wait, args=(30,))
                 watcher.start()
+                wait_until(lambda run_id=waiting.run_id: is_waited_for(rig, run_id), message="it is waited for")
                 away.go(how)
                 time.sleep(1.3)
                 away.come_back(how)
@@ -214,10 +221,9 @@ def test_waiters_of_an_emptied_server_learn_that_their_runs_are_lost_and_new_cal
     with rig.working():
         assert add(rig, 1, 1).result(timeout=10) == 2
         lost = [add(rig, 1, number, queue=nobody_reads) for number in range(3)]
-        lost += tracing.add.map([str(rig.trace)] * 3, 1, [1, 2, 3]) and []
         waiting = ThreadPoolExecutor(3)
         errors = [waiting.submit(future.result, 30) for future in lost]
-        wait_until(lambda: all(future.watched for future in lost), message="all are waited for")
+        wait_until(lambda: all(is_waited_for(rig, future.run_id) for future in lost), message="all are waited for")
         server.kill()
         server.start()
         for error in errors:
@@ -271,8 +277,7 @@ def test_ends_get_through_to_a_full_server_although_log_lines_do_not(
 ) -> None:
     rig, server = own_rig
     with rig.working():
-        calls = [tracing.say.delay(str(rig.trace), "x") for _ in range(3)] if False else []
-        calls += [tracing.say.apply_async((str(rig.trace), "x"), countdown=0.3) for _ in range(3)]
+        calls = [tracing.say.apply_async((str(rig.trace), "x"), countdown=0.3) for _ in range(3)]
         fill(server)
         assert [call.result(timeout=10) for call in calls] == ["X"] * 3
         make_room(server)

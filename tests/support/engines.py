@@ -42,6 +42,8 @@ class Worker:
 
     def stop(self) -> None:
         """Ask it to stop, and make sure that none of its threads has died meanwhile."""
+        if self._log.closed:
+            return
         killed = self.process.poll() is not None
         self.process.communicate(timeout=20)
         if not killed:
