@@ -109,9 +109,7 @@ class Slots:
         self.sync_lane = SyncLane(self, QueueReader(fleet.broker, self.consumer, sync_routes), options.threads)
         self.async_lane: AsyncLane | None = None
         self._async_lane_lock = threading.Lock()
-        self._make_async_lane = lambda: AsyncLane(
-            self, QueueReader(fleet.broker, self.consumer, async_routes), options.async_concurrency
-        )
+        self._async_routes = async_routes
         self.when_drained: Callable[[], None] = lambda: None
 
     # -- life ----------------------------------------------------------------------------------------------------
@@ -132,7 +130,8 @@ class Slots:
         """Serve async calls, from now on if not before; a process without async tasks is spared the loop."""
         with self._async_lane_lock:
             if self.async_lane is None and not self.draining:
-                lane = self._make_async_lane()
+                reader = QueueReader(self.fleet.broker, self.consumer, self._async_routes)
+                lane = AsyncLane(self, reader, self.options.async_concurrency)
                 lane.start()
                 self.async_lane = lane
 
