@@ -27,7 +27,7 @@ def test_a_submitted_call_comes_out_as_it_went_in(calls: Calls, broker: RedisBro
 
 
 def test_repeating_a_submit_after_a_lost_reply_changes_nothing(calls: Calls, broker: RedisBroker) -> None:
-    envelopes = [calls.envelope(), calls.envelope(d=20), calls.envelope(i=("key", 60_000))]
+    envelopes = [calls.envelope(), calls.envelope(d=1000), calls.envelope(i=("key", 60_000))]
     run_ids = broker.submit(envelopes)
     assert broker.submit(envelopes) == run_ids
     first = calls.take()

@@ -10,6 +10,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict
 
 from orchestrator.errors import SerializationError, UpstreamTaskError
+from orchestrator.futures import PrefectFuture
 from orchestrator.serializers import (
     Dependency,
     Handle,
@@ -201,6 +202,7 @@ def test_a_missing_result_is_an_error_that_names_the_run() -> None:
 
 @pytest.mark.usefixtures("with_key")
 def test_a_future_in_a_result_becomes_a_handle() -> None:
+    set_handle_factory(Handle)
     body = pack_value([Future("r1"), Plain(Future("r2")), Allowing(Future("r3"))], context=context)
     first, plain, third = unpack_value(body, context=context)
     assert [first, plain.inside, third] == [Handle("r1"), Handle("r2"), Handle("r3")]
@@ -208,7 +210,7 @@ def test_a_future_in_a_result_becomes_a_handle() -> None:
     try:
         assert unpack_value(body, context=context)[0] == ("future", "r1")
     finally:
-        set_handle_factory(Handle)
+        set_handle_factory(PrefectFuture)  # as importing orchestrator.calls sets it
 
 
 def test_an_upstream_in_a_result_is_refused() -> None:
