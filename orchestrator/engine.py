@@ -296,13 +296,13 @@ def run_hooks(attempt: Attempt, hooks: Sequence[Callable[..., Any]], state: Stat
     """Call hooks; an error in one is logged and changes nothing."""
     try:
         told = attempt.task_run(state)
-    except Exception:  # arguments that do not fit
+    except (Exception, SystemExit):  # arguments that do not fit
         log.exception("hooks of task %s were not called (run %s)", attempt.task.name, attempt.run_id)
         return
     for hook in hooks:
         try:
             yield Step(hook, (attempt.task, told, state))
-        except Exception:
+        except (Exception, SystemExit):
             name = getattr(hook, "__name__", repr(hook))
             log.exception("hook %s of task %s failed (run %s)", name, attempt.task.name, attempt.run_id)
 
@@ -313,7 +313,7 @@ def may_retry(attempt: Attempt, state: State[Any]) -> Generator[Step, Any, bool]
     assert condition is not None
     try:
         return bool((yield Step(condition, (attempt.task, attempt.task_run(state), state))))
-    except Exception:
+    except (Exception, SystemExit):
         log.exception("retry_condition_fn of task %s failed: no retry (run %s)", attempt.task.name, attempt.run_id)
         return False
 

@@ -332,6 +332,7 @@ def wait_for_all(
     early: _EarlyLatch | None = None,
 ) -> None:
     """Block until all have settled, at most ``timeout`` seconds. A task that waits lends its slot to other calls."""
+    deadline = None if timeout is None else time.monotonic() + timeout
     futures = list(futures)
     open_ = [future for future in futures if not future.settled]
     latch = Latch(len(open_))
@@ -342,10 +343,10 @@ def wait_for_all(
             future._on_end(also)
     for future in open_:
         future._on_end(latch.count_down)
-    _attach(open_)
-    deadline = None if timeout is None else time.monotonic() + timeout
-    first = SAY_WHY_AFTER_SECONDS if timeout is None else min(timeout, SAY_WHY_AFTER_SECONDS)
     try:
+        _attach(open_)
+        left = None if deadline is None else deadline - time.monotonic()
+        first = SAY_WHY_AFTER_SECONDS if left is None else min(left, SAY_WHY_AFTER_SECONDS)
         if not latch.wait(0):
             with lending.slot_lent():
                 if not latch.wait(first) and (deadline is None or time.monotonic() < deadline):
@@ -385,9 +386,9 @@ async def wait_async(futures: Iterable[PrefectFuture[Any]], timeout: float | Non
     for future in open_:
         future._on_end(one_less)
     try:
-        await asyncio.to_thread(_attach, open_)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout):
+                await asyncio.to_thread(_attach, open_)
                 await done.wait()
     finally:  # also when the wait itself is given up: this loop may be closed by the time the runs end
         if left:

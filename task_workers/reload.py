@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +22,8 @@ def watch_files(changed: Callable[[str], None]) -> None:
     """Call ``changed(what)`` after Python files below the current directory were changed, in a thread."""
     check_installed()
     from watchfiles import PythonFilter, watch
+
+    logging.getLogger("watchfiles").setLevel(logging.WARNING)
 
     def run() -> None:
         for changes in watch(Path.cwd(), watch_filter=PythonFilter(), raise_interrupt=False):

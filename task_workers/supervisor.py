@@ -23,8 +23,9 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from brokers.redis import health
 from brokers.redis.inbox import Inbox
-from orchestrator.chores import Chore, Heartbeat, Mover, Rescue
+from orchestrator.chores import Chore, Heartbeat, Janitor, Mover, Rescue
 from orchestrator.errors import BrokerError
 from orchestrator.fleet import Fleet
 from task_workers import banner
@@ -74,7 +75,8 @@ class Supervisor:
         self._killer = Killer(lambda: self._children, fleet.settings.kill_grace_seconds)
         self._heartbeat = Heartbeat(fleet, self._living, rescue.take_over)
         releaser = Releaser(fleet, options.queues, lambda: self._children)
-        self._chores: list[Chore] = [self._heartbeat, rescue, Mover(fleet), self._undertaker, self._killer, releaser]
+        movers = (Mover(fleet), Janitor(fleet))
+        self._chores: list[Chore] = [self._heartbeat, rescue, *movers, self._undertaker, self._killer, releaser]
         self._backlog = BacklogWatch(fleet, options.queues)
         self._inbox = Inbox(fleet.broker, self.worker_id, on_settled=lambda ends: None, on_orders=self._killer.obey)
 
@@ -90,6 +92,8 @@ class Supervisor:
             BrokerError: the server does not answer at the start.
         """
         self._inbox.start()
+        for warning in health.warnings(self._fleet.broker):
+            log.warning("%s", warning)
         self._handle_signals()
         for chore in self._chores:
             chore.start()
@@ -266,7 +270,7 @@ class Supervisor:
 
     def _on_failed(self, child: ChildHandle, text: str) -> None:
         """It could not import the app. Trying again and again would not help."""
-        child.asked_to_end = True
+        child.asked_to_end = child.drained = True
         if not self._was_ready:
             self._failure, self._stopping = text, True
             self._kill_all("the app cannot be imported")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from brokers.contract import Delivery, Settlement
 from brokers.redis.queue import QueueReader
-from orchestrator import lending
+from orchestrator import failpoints, lending
 from orchestrator.engine import cancelled_runs, run_attempt_async
 from orchestrator.errors import BrokerError
 from orchestrator.slots.delivered import Refusal, broken, handed_back, refused, settlement_for
@@ -89,9 +89,30 @@ class AsyncLane:
         if deliveries:
             self._slots.fetched(deliveries)
             ready = [delivery for delivery in deliveries if self._slots.may_start(delivery)]
-            with self._changed:
-                self._running += len(ready)
-            self._loop.call_soon_threadsafe(self._begin, ready)
+            self._hand_over([delivery for delivery in ready if not delivery.crashes])
+            for delivery in ready:
+                if delivery.crashes:
+                    self._run_alone(delivery)
+
+    def _hand_over(self, deliveries: list[Delivery]) -> None:
+        with self._changed:
+            self._running += len(deliveries)
+        self._loop.call_soon_threadsafe(self._begin, deliveries)
+
+    def _run_alone(self, delivery: Delivery) -> None:
+        """A call that has crashed a worker runs without neighbours: if it does so again, they are not charged."""
+        if not self._wait_until_empty():
+            self._slots.forget([delivery])
+            self._slots.finished.add(handed_back(delivery))
+            return
+        self._hand_over([delivery])
+        self._wait_until_empty()
+
+    def _wait_until_empty(self) -> bool:
+        """Whether nothing runs any more; False when the slots stop before."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._running == 0 or self._slots.draining)
+            return not self._slots.draining
 
     # -- the attendant's thread ----------------------------------------------------------------------------------
 
@@ -148,7 +169,7 @@ class AsyncLane:
         slots.attendant.send_soon()
         with self._changed:
             self._running -= 1
-            if self._running == self._count - 1 or self._slots.draining:
+            if self._running in (0, self._count - 1) or self._slots.draining:
                 self._changed.notify_all()
 
     async def _settlement(self, delivery: Delivery, call: RunningCall) -> Settlement:
@@ -198,6 +219,11 @@ class AsyncLane:
 
         asyncio.run_coroutine_threadsafe(cancel_all(), self._loop)
         self._loop_thread.join(2.0)
+
+    def wait_for_fetch(self, seconds: float) -> None:
+        """Until no fetch is under way, at most so long; the slots are draining, so no other begins."""
+        if self._feeder.is_alive():
+            self._feeder.join(seconds)
 
     def close(self) -> None:
         """Wake the feeder."""

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from brokers.contract import Ending, Settlement
+from orchestrator import failpoints
 from orchestrator.errors import BrokerError, StoreFull
 
 log = logging.getLogger("orchestrator.slots")
@@ -60,6 +61,8 @@ class Finished:
         if settlements:
             with self._lock:
                 self._arrived(settlements)
+            if failpoints.armed:
+                failpoints.fail_at("after_completion")
         if too_late:
             note_refused(settlements, too_late)
 
@@ -84,6 +87,8 @@ class Finished:
             if not taken:
                 return
             try:
+                if failpoints.armed:
+                    failpoints.fail_at("before_flush")
                 too_late = self._complete(taken)
             except BaseException:
                 self.put_back(taken)

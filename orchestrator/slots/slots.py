@@ -6,7 +6,6 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -14,7 +13,7 @@ from brokers.contract import ASYNC_LANE, SYNC_LANE, Delivery, Settlement
 from brokers.redis.inbox import Inbox
 from brokers.redis.keys import routes_of
 from brokers.redis.queue import QueueReader
-from orchestrator import registry
+from orchestrator import failpoints, registry
 from orchestrator.engine import Attempt, Verdict
 from orchestrator.errors import BrokerError
 from orchestrator.events import emit
@@ -37,7 +36,6 @@ class SlotsOptions:
     threads: int = 1
     async_concurrency: int = 100
     consumer: str | None = None
-    max_calls: int | None = None  # stop fetching after so many (a child is recycled)
     always_async: bool = False  # serve async calls though no async task is known yet
 
 
@@ -99,7 +97,6 @@ class Slots:
         self.attendant = Attendant(self)
         self.given_up: set[str] = set()  # tickets handed back by reconciliation: a late reply must not start them
         self.draining = False
-        self.calls_taken = 0
         self._fetched_at: dict[str, float] = {}  # ticket -> when; calls that are here and not started
         self._stopped = threading.Event()
         self._told: set[type] = set()  # how the server has failed since it last answered
@@ -110,7 +107,6 @@ class Slots:
         self.async_lane: AsyncLane | None = None
         self._async_lane_lock = threading.Lock()
         self._async_routes = async_routes
-        self.when_drained: Callable[[], None] = lambda: None
 
     # -- life ----------------------------------------------------------------------------------------------------
 
@@ -152,6 +148,10 @@ class Slots:
     def stop(self, grace_seconds: float) -> bool:
         """Drain, wait for running calls, hand back the rest; whether nothing was left running."""
         self.drain()
+        if failpoints.armed:
+            failpoints.fail_at("during_drain")
+        self._hand_back_unstarted()
+        self._wait_for_fetches(2.0)
         self._hand_back_unstarted()
         deadline = time.monotonic() + grace_seconds
         while self.running and time.monotonic() < deadline:
@@ -174,6 +174,12 @@ class Slots:
             self.finished.add(handed_back(delivery))
         self.send_finished()
 
+    def _wait_for_fetches(self, seconds: float) -> None:
+        """Until no claim is under way that would arrive when nobody is here any more."""
+        self.sync_lane.wait_for_fetch(seconds)
+        if self.async_lane is not None:
+            self.async_lane.wait_for_fetch(seconds)
+
     def _leave(self) -> None:
         """Whatever the server still holds for this consumer goes to the others, uncharged."""
         try:
@@ -185,14 +191,13 @@ class Slots:
 
     def fetched(self, deliveries: list[Delivery]) -> None:
         """These calls are here now."""
+        if failpoints.armed:
+            failpoints.fail_at("after_claim")
         now = time.monotonic()
         for delivery in deliveries:
             self._fetched_at[delivery.ticket] = now
-        self.calls_taken += len(deliveries)
         self._told.clear()
         self.attendant.wake()
-        if self.options.max_calls is not None and self.calls_taken >= self.options.max_calls:
-            self.when_drained()
 
     def forget(self, deliveries: list[Delivery]) -> None:
         """These calls are not here any more, unstarted."""

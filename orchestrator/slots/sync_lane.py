@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from brokers.contract import Delivery
 from brokers.redis.queue import QueueReader
-from orchestrator import lending
+from orchestrator import failpoints, lending
 from orchestrator.engine import run_attempt
 from orchestrator.errors import BrokerError
 from orchestrator.interrupt import CancelRun, Interruptible
@@ -192,6 +192,8 @@ class SyncLane:
         slots = self._slots
         if not slots.may_start(delivery):
             return
+        if failpoints.armed:
+            failpoints.fail_at("before_start")
         call = RunningCall(delivery, self, place)
         self.last_start = call.started
         slots.running[delivery.run_id] = call
@@ -277,6 +279,11 @@ class SyncLane:
             with suppress(ValueError):  # it was started meanwhile
                 self._ready.remove(delivery)
         return dropped
+
+    def wait_for_fetch(self, seconds: float) -> None:
+        """Until no fetch is under way, at most so long; the slots are draining, so no other begins."""
+        if self._fetching.acquire(timeout=seconds):
+            self._fetching.release()
 
     def close(self) -> None:
         """Wake a thread that waits for calls."""
