@@ -29,7 +29,10 @@ class BrokerError(OrchestratorError):
 
 
 class BrokerUnavailable(BrokerError):
-    """The server does not answer, or not in time. Nothing was half-sent: it is safe to repeat the call."""
+    """The server does not answer, or not in time. Nothing was half-sent.
+
+    When only the reply was lost, the call may be stored: a call with an ``idempotency_key`` is safe to repeat.
+    """
 
 
 class BrokerRefused(BrokerError):

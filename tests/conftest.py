@@ -51,6 +51,19 @@ def own_server(server_program: Path) -> Iterator[Callable[..., ServerProcess]]:
         process.close()
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The figure of the cut sweep, added up over all test processes."""
+    reports = [report for some in terminalreporter.stats.values() for report in some]
+    calls = [report for report in reports if getattr(report, "when", "") == "call"]
+    rows = [value for call in calls for name, value in call.user_properties if name == "cut sweep"]
+    if rows:
+        commands, tries, reached, violations = (sum(column) for column in zip(*rows, strict=True))
+        terminalreporter.write_line(
+            f"cut sweep: {len(rows)} scenarios (one per side) with {commands} commands x {tries // commands} faults "
+            f"= {tries} runs, {reached} of them with the fault met, violations = {violations}"
+        )
+
+
 @pytest.fixture
 def namespace() -> str:
     """A namespace that no other test uses."""

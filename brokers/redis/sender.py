@@ -142,7 +142,7 @@ class Sender:
                     parcel.error = error
 
     def _leave_to_others(self, parcels: Sequence[Parcel]) -> None:
-        """This thread is being interrupted (cancelled, timed out, Ctrl-C). To send twice is harmless, not at all is not."""
+        """This thread is being interrupted (cancelled, timed out, Ctrl-C); to send twice is harmless."""
         self._waiting.extendleft(reversed(parcels))
         self._ensure_thread()
         self._wake.set()

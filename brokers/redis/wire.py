@@ -46,8 +46,8 @@ _DENIED = (server_says.AuthenticationError, server_says.AuthorizationError, serv
 _DENIALS = ("WRONGPASS", "NOAUTH", "The user executing the script can't", "ACL failure in script")
 
 
-def translate(error: Exception, where: str) -> BrokerError:
-    """Our error for one of redis-py's; ``where`` is a masked address for the message."""
+def translate(error: Exception, where: str, sent: bool = False) -> BrokerError:
+    """Our error for one of redis-py's; ``where`` is a masked address for the message, ``sent``: a reply is lost."""
     if isinstance(error, BrokerError):
         return error
     if isinstance(error, _DENIED) or any(word in str(error) for word in _DENIALS):
@@ -70,7 +70,8 @@ def translate(error: Exception, where: str) -> BrokerError:
     if isinstance(error, server_says.InvalidResponse):
         return UnsupportedServer(f"{where} answers, but not like Redis or Valkey. Is the address right?")
     if isinstance(error, _GONE):
-        return BrokerUnavailable(f"{where} does not answer ({error}). Nothing was half-sent; try again.")
+        done = "it may have got the command: repeat calls with an idempotency_key" if sent else "try again"
+        return BrokerUnavailable(f"{where} does not answer ({error}). Nothing was half-sent; {done}.")
     return BrokerRefused(f"{where} refused: {error}")
 
 
@@ -118,7 +119,7 @@ class Wire:
             raise
         except Exception as error:
             self.close()
-            raise translate(error, self._where) from error
+            raise translate(error, self._where, sent=not isinstance(error, server_says.BusyLoadingError)) from error
         except BaseException:  # cancelled, or Ctrl-C: the next user would take the rest of these replies for its own
             self.close()
             raise

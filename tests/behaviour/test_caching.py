@@ -9,6 +9,7 @@ import pytest
 
 from orchestrator import flow
 from orchestrator.futures import PrefectFuture
+from orchestrator.task_runners import ThreadPoolTaskRunner
 from tests.support import signals
 from tests.support.apps import surroundings as app
 from tests.support.waiting import wait_until
@@ -140,3 +141,17 @@ def test_when_the_one_that_computes_is_cancelled_another_does(x: int, sign: str)
     signals.give(go_on)
     assert second.result(timeout=20) == x
     assert first.state.is_cancelled()
+
+
+def test_identical_direct_calls_and_calls_on_threads_are_one_too(x: int, sign: str) -> None:
+    go_on = sign + "-on"
+
+    @flow(task_runner=ThreadPoolTaskRunner(max_workers=4))
+    def on_threads() -> list[int]:
+        futures = [app.computed_once.submit(x, sign, go_on) for _ in range(3)]
+        signals.wait_for(sign)
+        signals.give(go_on)
+        return [future.result(timeout=20) for future in futures]
+
+    assert on_threads() == [x] * 3
+    assert signals.count(sign) == 1

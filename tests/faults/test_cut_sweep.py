@@ -33,6 +33,7 @@ from tests.support.fault_proxy import (
     FaultProxy,
     Point,
     delayed,
+    held,
 )
 from tests.support.fault_rig import LATE_SECONDS, Rig
 from tests.support.oracle import Model
@@ -41,7 +42,9 @@ from tests.support.servers import ServerProcess
 pytestmark = [pytest.mark.slow, pytest.mark.needs_server, pytest.mark.usefixtures("fleets_by_thread")]
 
 FULL: Final = os.environ.get("ORCHESTRATOR_SWEEP") == "full"
-FAULTS: Final = (CUT_BEFORE, CUT_AFTER, delayed(LATE_SECONDS), OOM, READONLY, NOSCRIPT, LOADING)
+FAULTS: Final = (
+    CUT_BEFORE, CUT_AFTER, held(LATE_SECONDS), delayed(LATE_SECONDS), OOM, READONLY, NOSCRIPT, LOADING,
+)  # fmt: skip
 AT_ONCE: Final = 6
 WAIT_SECONDS: Final = 12.0  # after one fault everything is to be right again long before
 
@@ -99,7 +102,7 @@ def delayed_call(rig: Rig) -> None:
 
 
 def map_with_logs(rig: Rig) -> None:
-    """Ends come to the inbox named by the calls. A map has no key to repeat it by: one that is refused is left alone."""
+    """Ends come to the inbox named by the calls. A map has no key to repeat it by: a refused one is left alone."""
     texts = ["a", "b", "c"]
     try:
         futures = tracing.say.map([str(rig.trace)] * 3, texts)
@@ -133,6 +136,8 @@ def run(server: ServerProcess, folder: Path, scenario: str, side: str, point: Po
         try:
             with rig.working():
                 SCENARIOS[scenario](rig)
+                if proxy.hit.is_set():
+                    proxy.over.wait(10)  # a call that arrives late is a call all the same
                 rig.oracle.wait_until_settled(WAIT_SECONDS)
         except Exception as error:
             rig.oracle.blame("I5", f"the client got {type(error).__name__}: {error}")

@@ -36,11 +36,17 @@ class Fault(NamedTuple):
     answered: bool = False  # whether the program gets a reply
     delay_seconds: float = 0.0
     reply: bytes = b""  # instead of the server's
+    hold_seconds: float = 0.0  # before the server gets it
 
 
 def delayed(seconds: float) -> Fault:
     """The reply comes late."""
     return Fault("late reply", True, True, seconds)
+
+
+def held(seconds: float) -> Fault:
+    """The command itself arrives late, perhaps after the program has given it up."""
+    return Fault("late command", True, True, hold_seconds=seconds)
 
 
 def refused(error: str) -> Fault:
@@ -96,6 +102,8 @@ class FaultProxy:
         """Every command since :meth:`reset`, in the order in which they came."""
         self.hit = threading.Event()
         """Set once the fault has been injected."""
+        self.over = threading.Event()
+        """Set once nothing of the broken command is on the way any more."""
         self._hole = threading.Condition()
         self._in_hole = False
         self._dead: set[_Connection] = set()  # connections that will never be served again
@@ -134,6 +142,7 @@ class FaultProxy:
         with self._lock:
             self._point, self._fault = point, fault
             self.hit.clear()
+            self.over.clear()
 
     # -- faults of the whole connection --------------------------------------------------------------------------
 
@@ -282,10 +291,19 @@ class _Connection:
     def _serve_one(self) -> None:
         command = self._next_command()
         fault = self._proxy.note(command)
+        try:
+            self._answer(command, fault)
+        finally:
+            if fault is not None:
+                self._proxy.over.set()
+
+    def _answer(self, command: bytes, fault: Fault | None) -> None:
         self._proxy.pass_the_hole(self)
         reply = b""
         if fault is None or fault.executed:
             assert self._upstream is not None
+            if fault is not None:
+                self._sleep(fault.hold_seconds)
             self._upstream.sendall(command)
             reply = self._next_reply()
         if fault is not None:
