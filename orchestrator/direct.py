@@ -14,14 +14,14 @@ from orchestrator.errors import UpstreamTaskError
 from orchestrator.futures import PrefectFuture, wait_async, wait_for_all
 from orchestrator.ids import new_run_id
 from orchestrator.nested import replace_nested
-from orchestrator.result_cache import StoreCache
+from orchestrator.result_cache import LocalCache
 from orchestrator.run_logs import Keep
 from orchestrator.states import State
 
 if TYPE_CHECKING:
     from orchestrator.tasks import Task
 
-cache_here: Cache = StoreCache()
+cache_here: Cache = LocalCache()
 
 
 def call_here(

@@ -45,18 +45,39 @@ class StoreCache:
 
     def claim(self, key: str, run_id: str) -> str:
         """The run that computes this key now: ``run_id`` itself unless another, living one does."""
-        hashed = _hashed(key)
-        holder = self.fleet.broker.cache_lock(hashed, run_id, CLAIM_SECONDS)
-        if holder == run_id:
-            return run_id
-        if self.fleet.latest_state(holder).is_settled():  # it ended without letting go: it crashed
+        hashed, mine = _hashed(key), self._claim_of(run_id)
+        holder = self.fleet.broker.cache_lock(hashed, mine, CLAIM_SECONDS)
+        if holder != mine and self._has_ended(holder):  # it ended without letting go: it crashed
             self.fleet.broker.cache_unlock(hashed)
-            return self.fleet.broker.cache_lock(hashed, run_id, CLAIM_SECONDS)
-        return holder
+            holder = self.fleet.broker.cache_lock(hashed, mine, CLAIM_SECONDS)
+        return run_id if holder == mine else self._wait_for(holder, run_id)
+
+    def _claim_of(self, run_id: str) -> str:
+        return run_id
+
+    def _has_ended(self, holder: str) -> bool:
+        run_id, _, process = holder.partition("@")
+        if process:  # a run of which the store knows nothing: it lives as long as its process
+            return not self.fleet.broker.is_listening(process)
+        return self.fleet.latest_state(run_id).is_settled()
+
+    def _wait_for(self, holder: str, run_id: str) -> str:
+        # The store cannot park a run behind one that it does not know: then both compute.
+        return run_id if "@" in holder else holder
 
     def release(self, key: str) -> None:
         """Let others compute it."""
         self.fleet.broker.cache_unlock(_hashed(key))
+
+
+class LocalCache(StoreCache):
+    """The same cache, for runs that this process runs by itself: a claim is the process's, and is waited for here."""
+
+    def _claim_of(self, run_id: str) -> str:
+        return f"{run_id}@{self.fleet.open_inbox()}"
+
+    def _wait_for(self, holder: str, run_id: str) -> str:
+        return holder
 
 
 def _hashed(key: str) -> str:

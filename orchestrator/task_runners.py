@@ -324,11 +324,11 @@ def _run_in_process(call: bytes) -> bytes:
     import cloudpickle
 
     from orchestrator.engine import Attempt
-    from orchestrator.result_cache import StoreCache
+    from orchestrator.result_cache import LocalCache
 
     kind, fn, options, key, args, kwargs, (run_id, flow_run_id) = cloudpickle.loads(call)
     task = kind(fn, options, task_key=key)
-    attempt = Attempt(task, run_id, args, kwargs, flow_run_id=flow_run_id, cache=StoreCache())
+    attempt = Attempt(task, run_id, args, kwargs, flow_run_id=flow_run_id, cache=LocalCache())
     state = asyncio.run(run_here_async(attempt)) if task.isasync else run_here(attempt)
     packed: bytes = cloudpickle.dumps(state)
     return packed

@@ -23,7 +23,7 @@ import time
 import traceback
 from typing import Any, Final
 
-from orchestrator import interrupt, registry
+from orchestrator import failpoints, interrupt, registry
 from orchestrator.errors import BrokerError, ConfigurationError
 from orchestrator.fleet import current_fleet
 from orchestrator.slots import Slots, SlotsOptions
@@ -193,6 +193,7 @@ def main() -> None:
     wake_fd = handle_signals()
     faulthandler.enable(all_threads=False)  # a crash in C code says where
     logs.set_up(spec.log_level, spec.log_format, f"{spec.number}")
+    failpoints.arm(os.environ.get(failpoints.VARIABLE))
     try:
         for app in spec.apps:
             import_app(app)

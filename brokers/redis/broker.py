@@ -289,6 +289,11 @@ class RedisBroker:
         """Let others compute a key."""
         self.wires.commands([("DEL", self.keys.cache(key) + ":lock")])
 
+    def is_listening(self, process: str) -> bool:
+        """Whether a process reads its inbox (or did so until two minutes ago)."""
+        (found,) = self.wires.commands([("EXISTS", self.keys.inbox(process))])
+        return bool(found)
+
     def add_log_lines(self, lines: Mapping[str, Sequence[bytes]], keep: int) -> None:
         """Append log lines to runs; each run keeps its last ``keep``."""
         self._run("log", [[[run_id, some] for run_id, some in lines.items()], keep, self.ttl_ms])

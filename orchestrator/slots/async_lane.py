@@ -79,6 +79,8 @@ class AsyncLane:
     def _fetch(self, want: int) -> None:
         settle = self._slots.take_finished()
         try:
+            if failpoints.armed and settle:
+                failpoints.fail_at("before_flush")
             deliveries, too_late = self._reader.take(want, settle)
         except BaseException:
             self._slots.finished.put_back(settle)
@@ -142,6 +144,8 @@ class AsyncLane:
 
     def _begin(self, deliveries: list[Delivery]) -> None:
         for delivery in deliveries:
+            if failpoints.armed:
+                failpoints.fail_at("before_start")
             call = RunningCall(delivery, self, self._slots.table.take_place())
             self._slots.running[delivery.run_id] = call
             self._slots.table.note(call.place, delivery.run_id)
@@ -164,6 +168,8 @@ class AsyncLane:
             slots.table.clear(call.place)
             slots.table.free_place(call.place)
             cancelled_runs.discard(delivery.run_id)
+        if failpoints.armed:
+            failpoints.fail_at("after_user_code")
         slots.finished.add(settlement)
         slots.running.pop(delivery.run_id, None)  # after it: who waits for running calls to end then sends their ends
         slots.attendant.send_soon()

@@ -168,6 +168,8 @@ class SyncLane:
         want = self._want()
         settle = self._slots.take_finished()
         try:
+            if failpoints.armed and settle:
+                failpoints.fail_at("before_flush")
             deliveries, too_late = self._reader.take(want, settle)
         except BaseException:
             self._slots.finished.put_back(settle)
@@ -212,6 +214,8 @@ class SyncLane:
             slots.table.clear(place)
         seconds = time.monotonic() - call.started
         self._average_seconds += 0.1 * (seconds - self._average_seconds)
+        if failpoints.armed:
+            failpoints.fail_at("after_user_code")
         full = slots.finished.add(settlement)
         slots.running.pop(delivery.run_id, None)  # after it: who waits for running calls to end then sends their ends
         if full:
