@@ -9,7 +9,7 @@ ARGS   ?=
 EXTRAS ?= dev
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format bench clean
+.PHONY: help setup demo test lint format bench chaos clean
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +59,9 @@ format: $(STAMP) ## put the style right
 
 bench: $(STAMP) ## measure, and print the settings and the numbers
 	$(BIN)/python -m benchmarks $(ARGS)
+
+chaos: $(STAMP) ## 20,000 calls while everything is killed, frozen and cut; CHAOS_CALLS, CHAOS_SECONDS, CHAOS_SEED
+	$(BIN)/python -m chaos $(ARGS)
 
 clean: ## remove what the other targets made
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

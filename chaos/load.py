@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 from brokers.contract import Status
@@ -39,9 +40,11 @@ class Load:
         self.sent: list[Sent] = []
         self.resent = 0
         self._to_cancel: list[Any] = []
-        self._kinds: dict[Callable[[int], int], float] = {
+        self._kinds: dict[Callable[[int], None], float] = {
             self._noops: 0.5,  # a group at a time
             self._doze: 8.0,
+            self._doze_async: 4.0,
+            self._limited: 2.0,
             self._later: 3.0,
             self._retried: 2.0,
             self._failing: 1.0,
@@ -92,6 +95,13 @@ class Load:
         seconds = self._random.uniform(0.001, 0.02)
         self._send("sleeper", lambda: tasks.doze.submit(number, seconds), number)
 
+    def _doze_async(self, number: int) -> None:
+        seconds = self._random.uniform(0.001, 0.1)
+        self._send("async", lambda: tasks.doze_async.submit(number, seconds), number)
+
+    def _limited(self, number: int) -> None:
+        self._send("limited", lambda: tasks.limited.submit(number), number)
+
     def _later(self, number: int) -> None:
         seconds = self._random.uniform(0.1, 1.0)
         self._send("delayed", lambda: tasks.noop.apply_async((number,), countdown=seconds), number)
@@ -100,7 +110,7 @@ class Load:
         self._send("retrying", lambda: tasks.fail_first.submit(number), number, starts=2, fewest=2)
 
     def _failing(self, number: int) -> None:
-        send = lambda: tasks.fail_always.submit(number)  # noqa: E731
+        send = partial(tasks.fail_always.submit, number)
         self._send("failing", send, None, statuses=(F,), starts=2, fewest=2)
 
     def _chain(self, number: int) -> None:
@@ -109,20 +119,19 @@ class Load:
         self._send("chain", lambda: tasks.add.submit(second, 1), number + 2)
 
     def _fan_in(self, number: int) -> None:
-        parts = [self._send("fan-in", lambda i=i: tasks.noop.submit(i), i) for i in range(number, number + 5)]
+        parts = [self._send("fan-in", partial(tasks.noop.submit, i), i) for i in range(number, number + 5)]
         self._send("fan-in", lambda: tasks.add.submit(*parts), 5 * number + 10)
 
     def _after_failure(self, number: int) -> None:
-        send = lambda: tasks.fail_always.submit(number)  # noqa: E731
+        send = partial(tasks.fail_always.submit, number)
         first = self._send("failing", send, None, statuses=(F,), starts=2, fewest=2)
-        after = lambda: tasks.add.submit(first, 1)  # noqa: E731
-        self._send("not ready", after, None, statuses=(N,), starts=0, fewest=0)
+        self._send("not ready", lambda: tasks.add.submit(first, 1), None, statuses=(N,), starts=0, fewest=0)
 
     def _tree(self, number: int) -> None:
         self._send("nested", lambda: tasks.tree.submit(number), 3 * number + 6)
 
     def _cancelled_far(self, number: int) -> None:
-        send = lambda: tasks.noop.apply_async((number,), countdown=FAR_SECONDS)  # noqa: E731
+        send = partial(tasks.noop.apply_async, (number,), countdown=FAR_SECONDS)
         future = self._send("cancelled", send, None, statuses=(K,), starts=0, fewest=0)
         self._insist(future.cancel)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -82,6 +83,21 @@ def noop(number: int) -> int:
 def doze(number: int, seconds: float) -> int:
     with noted():
         time.sleep(seconds)
+        return number
+
+
+@task
+async def doze_async(number: int, seconds: float) -> int:
+    with noted():
+        await asyncio.sleep(seconds)
+        return number
+
+
+@task(concurrency=("chaos", 3))
+def limited(number: int) -> int:
+    """At most three at once in the whole fleet."""
+    with noted():
+        time.sleep(0.002)
         return number
 
 

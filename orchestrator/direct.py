@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.binding import allow_failure
 from orchestrator.context import current_attempt, current_flow_run, current_tags
-from orchestrator.engine import Again, Attempt, Behind, Cache, Verdict, run_attempt, run_attempt_async
+from orchestrator.drivers import run_attempt, run_attempt_async
+from orchestrator.engine import Again, Attempt, Behind, Cache, Verdict
 from orchestrator.errors import UpstreamTaskError
-from orchestrator.futures import PrefectFuture, wait_async, wait_for_all
+from orchestrator.futures import PrefectFuture
 from orchestrator.ids import new_run_id
 from orchestrator.nested import replace_nested
 from orchestrator.result_cache import LocalCache
 from orchestrator.run_logs import Keep
 from orchestrator.states import State
+from orchestrator.waiting import wait_async, wait_for_all
 
 if TYPE_CHECKING:
     from orchestrator.tasks import Task

@@ -1,25 +1,22 @@
 """Run ONE attempt at one call: the same steps for ``t(x)``, for local task runners and for workers.
 
 The steps are a generator that yields what has to be done outside (call the function, a hook, the store) and gets the
-result back. Two thin drivers, one for threads and one for event loops, are all that differs between sync and async.
+result back; ``drivers.py`` does it, in a thread or on an event loop.
 """
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Sequence
-from contextlib import nullcontext
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from orchestrator.context import current_attempt
 from orchestrator.errors import TaskTimeout
-from orchestrator.interrupt import CancelRun, soft_deadline
+from orchestrator.interrupt import CancelRun
 from orchestrator.retries import RetryPolicy
-from orchestrator.run_logs import Keep, logging_prints
+from orchestrator.run_logs import Keep
 from orchestrator.states import Cancelled, Completed, Failed, Running, State, TimedOut, return_value_to_state
 
 if TYPE_CHECKING:
@@ -377,122 +374,4 @@ def write_to_cache(attempt: Attempt, policy: CachePolicy, key: str, verdict: Ver
         log.warning("the result of task %s was not cached: %s (run %s)", attempt.task.name, error, attempt.run_id)
 
 
-# -- the two drivers ---------------------------------------------------------------------------------------------
-
-
-def run_attempt(attempt: Attempt) -> Verdict:
-    """Drive the steps in this thread. Awaitables (async hooks, async tasks) run in a loop of their own."""
-    token = current_attempt.set(attempt)
-    try:
-        if not attempt.options.log_prints:
-            return _drive(attempt_steps(attempt), attempt)
-        with logging_prints():
-            return _drive(attempt_steps(attempt), attempt)
-    finally:
-        current_attempt.reset(token)
-
-
-def _drive(steps: Steps, attempt: Attempt) -> Verdict:
-    try:
-        step = next(steps)
-        while True:
-            try:
-                value = _do(step, attempt)
-            except BaseException as error:
-                step = steps.throw(error)
-            else:
-                step = steps.send(value)
-    except StopIteration as end:
-        verdict: Verdict = end.value
-        return verdict
-
-
-def _do(step: Step, attempt: Attempt) -> Any:
-    if step.timeout_seconds is not None:
-        with soft_deadline(step.timeout_seconds, f"task {attempt.task.name}") as block:
-            try:
-                return _call(step)
-            except TaskTimeout as error:
-                # raised from another thread, it comes without its words
-                raise (block.cause or error) from None
-    return _call(step)
-
-
-def _call(step: Step) -> Any:
-    value = step.fn(*step.args, **step.kwargs) if step.kwargs else step.fn(*step.args)
-    return _run_coroutine(value) if inspect.isawaitable(value) else value
-
-
-def _run_coroutine(awaitable: Awaitable[Any]) -> Any:
-    async def outer() -> Any:
-        return await awaitable
-
-    return asyncio.run(outer())
-
-
-async def run_attempt_async(attempt: Attempt) -> Verdict:
-    """Drive the steps on the running event loop; steps that talk to a server go to a thread."""
-    token = current_attempt.set(attempt)
-    try:
-        with logging_prints() if attempt.options.log_prints else nullcontext():
-            return await _drive_async(attempt_steps(attempt), attempt)
-    finally:
-        current_attempt.reset(token)
-
-
-async def _drive_async(steps: Steps, attempt: Attempt) -> Verdict:
-    try:
-        step = next(steps)
-        while True:
-            try:
-                value = await _do_async(step, attempt)
-            except asyncio.CancelledError as error:
-                if attempt_is_cancelled(attempt):
-                    step = steps.throw(CancelRun())
-                elif _is_being_cancelled():
-                    raise
-                else:
-                    step = steps.throw(error)  # the task's own, of something that it awaited
-            except BaseException as error:
-                step = steps.throw(error)
-            else:
-                step = steps.send(value)
-    except StopIteration as end:
-        verdict: Verdict = end.value
-        return verdict
-
-
-def _is_being_cancelled() -> bool:
-    current = asyncio.current_task()
-    return current is not None and current.cancelling() > 0
-
-
-cancelled_runs: set[str] = set()
-"""Runs on event loops of this process that were asked to stop (a cancellation that is ours, not the loop's end)."""
-
-
-def attempt_is_cancelled(attempt: Attempt) -> bool:
-    """Whether the cancellation that just arrived was meant for this run."""
-    return attempt.run_id in cancelled_runs
-
-
-async def _do_async(step: Step, attempt: Attempt) -> Any:
-    if step.blocking:
-        return await asyncio.to_thread(step.fn, *step.args, **(step.kwargs or {}))
-    if step.timeout_seconds is None:
-        return await _call_async(step)
-    try:
-        async with asyncio.timeout(step.timeout_seconds) as limit:
-            return await _call_async(step)
-    except TimeoutError:
-        if limit.expired():
-            raise TaskTimeout(f"task {attempt.task.name} ran longer than {step.timeout_seconds:g} s") from None
-        raise
-
-
-async def _call_async(step: Step) -> Any:
-    value = step.fn(*step.args, **step.kwargs) if step.kwargs else step.fn(*step.args)
-    return await value if inspect.isawaitable(value) else value
-
-
-__all__ = ["Again", "Attempt", "Behind", "TaskRun", "Verdict", "decide", "run_attempt", "run_attempt_async"]
+__all__ = ["Again", "Attempt", "Behind", "TaskRun", "Verdict", "decide"]

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.context import current_attempt, current_flow_run, current_tags
 from orchestrator.errors import BrokerError, TaskTimeout
-from orchestrator.futures import PrefectFuture, wait_async
+from orchestrator.futures import PrefectFuture
 from orchestrator.interrupt import CancelRun, soft_deadline
 from orchestrator.run_logs import Keep, logging_prints
 from orchestrator.states import Cancelled, Crashed, Failed, Running, State, TimedOut, return_value_to_state
+from orchestrator.waiting import wait_async
 
 if TYPE_CHECKING:
     from orchestrator.flows import Flow

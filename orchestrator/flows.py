@@ -12,12 +12,12 @@ from orchestrator.binding import Signature
 from orchestrator.direct import futures_in, with_results
 from orchestrator.errors import OrchestratorError
 from orchestrator.flow_engine import FlowRun, run_flow, run_flow_async
-from orchestrator.futures import wait_async, wait_for_all
 from orchestrator.ids import new_run_id
 from orchestrator.options import Hook, hooks_from
 from orchestrator.retries import DelayOption, RetryPolicy
 from orchestrator.states import Failed, State
 from orchestrator.task_runners import TaskRunner, runner_for_flow
+from orchestrator.waiting import wait_async, wait_for_all
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -6,8 +6,6 @@ thread that ran the call (local task runners). Nothing polls: waiting is one loc
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import logging
 import os
 import threading
@@ -20,6 +18,7 @@ from orchestrator import lending, registry, serializers
 from orchestrator.nested import replace_nested
 from orchestrator.outcomes import read_outcome
 from orchestrator.states import State, settle_states
+from orchestrator.waiting import Callback, EarlyLatch, attach, wait_async, wait_for_all
 
 R_co = TypeVar("R_co", covariant=True)
 R = TypeVar("R")
@@ -49,35 +48,6 @@ class Source(Protocol):
 
     def still_waiting(self, futures: list[PrefectFuture[Any]]) -> None:
         """Called once when somebody has waited for a while: say why nothing happens, if it is known."""
-
-
-class Latch:
-    """Waits for a number of futures; opened early by the first failure if asked to."""
-
-    __slots__ = ("_gate", "_left")
-
-    def __init__(self, count: int) -> None:
-        self._left = count
-        self._gate = threading.Lock()
-        if count:
-            self._gate.acquire()
-
-    def count_down(self, future: PrefectFuture[Any]) -> None:
-        """One future has settled. Called under no lock, from any thread."""
-        with _lock:
-            self._left -= 1
-            done = self._left == 0
-        if done:
-            self._gate.release()
-
-    def wait(self, timeout: float | None) -> bool:
-        """Whether all have settled, within ``timeout`` seconds."""
-        if self._left <= 0:
-            return True
-        return self._gate.acquire(timeout=-1 if timeout is None else max(timeout, 0))
-
-
-Callback = Callable[["PrefectFuture[Any]"], Any]
 
 
 class PrefectFuture(serializers.Dependency, Generic[R_co]):
@@ -296,7 +266,7 @@ def _failed(future: PrefectFuture[Any]) -> bool:
 
 def _wait_failing_fast(futures: list[PrefectFuture[Any]], timeout: float | None) -> None:
     failed: list[PrefectFuture[Any]] = []
-    latch = _EarlyLatch()
+    latch = EarlyLatch()
 
     def look(future: PrefectFuture[Any]) -> None:
         if not failed and _failed(future):
@@ -306,94 +276,6 @@ def _wait_failing_fast(futures: list[PrefectFuture[Any]], timeout: float | None)
     wait_for_all(futures, timeout, also=look, early=latch)
     if failed:
         failed[0].state.result()
-
-
-class _EarlyLatch:
-    """Lets a wait end before all have settled."""
-
-    latch: Latch | None = None
-
-    def open_early(self) -> None:
-        if self.latch is not None:
-            with _lock:
-                shut = self.latch._left > 0
-                self.latch._left = 0
-            if shut:
-                self.latch._gate.release()
-
-
-SAY_WHY_AFTER_SECONDS = 3.0
-
-
-def wait_for_all(
-    futures: Iterable[PrefectFuture[Any]],
-    timeout: float | None,
-    also: Callback | None = None,
-    early: _EarlyLatch | None = None,
-) -> None:
-    """Block until all have settled, at most ``timeout`` seconds. A task that waits lends its slot to other calls."""
-    deadline = None if timeout is None else time.monotonic() + timeout
-    futures = list(futures)
-    open_ = [future for future in futures if not future.settled]
-    latch = Latch(len(open_))
-    if early is not None:
-        early.latch = latch
-    if also is not None:
-        for future in futures:
-            future._on_end(also)
-    for future in open_:
-        future._on_end(latch.count_down)
-    try:
-        _attach(open_)
-        left = None if deadline is None else deadline - time.monotonic()
-        first = SAY_WHY_AFTER_SECONDS if left is None else min(left, SAY_WHY_AFTER_SECONDS)
-        if not latch.wait(0):
-            with lending.slot_lent():
-                if not latch.wait(first) and (deadline is None or time.monotonic() < deadline):
-                    open_[0].source.still_waiting(open_)
-                    latch.wait(None if deadline is None else deadline - time.monotonic())
-    finally:
-        if latch._left > 0:
-            for future in open_:
-                future._forget(latch.count_down)
-
-
-def _attach(futures: list[PrefectFuture[Any]]) -> None:
-    by_source: dict[int, list[PrefectFuture[Any]]] = {}
-    for future in futures:
-        by_source.setdefault(id(future.source), []).append(future)
-    for some in by_source.values():
-        some[0].source.attach(some)
-
-
-async def wait_async(futures: Iterable[PrefectFuture[Any]], timeout: float | None = None) -> None:
-    """Like :func:`wait_for_all`, without blocking the event loop."""
-    open_ = [future for future in futures if not future.settled]
-    if not open_:
-        return
-    loop = asyncio.get_running_loop()
-    done = asyncio.Event()
-    left = len(open_)
-
-    def one_less(future: PrefectFuture[Any]) -> None:
-        nonlocal left
-        with _lock:
-            left -= 1
-            last = left == 0
-        if last:
-            loop.call_soon_threadsafe(done.set)
-
-    for future in open_:
-        future._on_end(one_less)
-    try:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout):
-                await asyncio.to_thread(_attach, open_)
-                await done.wait()
-    finally:  # also when the wait itself is given up: this loop may be closed by the time the runs end
-        if left:
-            for future in open_:
-                future._forget(one_less)
 
 
 class DoneAndNotDone(NamedTuple, Generic[R]):
@@ -445,7 +327,7 @@ def as_completed(futures: Iterable[PrefectFuture[R]], timeout: float | None = No
     ended: SimpleQueue[PrefectFuture[R]] = SimpleQueue()
     for future in unique:
         future._on_end(ended.put)
-    _attach([future for future in unique if not future.settled])
+    attach([future for future in unique if not future.settled])
     deadline = None if timeout is None else time.monotonic() + timeout
     for index in range(len(unique)):
         try:

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 from orchestrator import registry
 from orchestrator.chores import Heartbeat, Janitor, Mover, Rescue
 from orchestrator.fleet import Fleet
-from orchestrator.futures import PrefectFuture, wait_for_all
+from orchestrator.futures import PrefectFuture
 from orchestrator.slots import Slots, SlotsOptions
+from orchestrator.waiting import wait_for_all
 
 if TYPE_CHECKING:
     from orchestrator.tasks import Task

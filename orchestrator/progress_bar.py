@@ -10,7 +10,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
-from orchestrator.futures import PrefectFuture, wait_for_all
+from orchestrator.futures import PrefectFuture
+from orchestrator.waiting import wait_for_all
 
 BAR_SECONDS: Final = 0.1
 LINE_SECONDS: Final = 3.0

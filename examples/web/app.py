@@ -19,7 +19,7 @@ from tasks import make_report, send_mail
 
 from orchestrator import PrefectFuture, State
 from orchestrator.errors import BrokerUnavailable, RunLost
-from orchestrator.futures import wait_async
+from orchestrator.waiting import wait_async
 
 app = FastAPI(title="Reports")
 Seconds = Annotated[float, Query(ge=0, le=60)]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from brokers.contract import Delivery, Settlement
 from brokers.redis.queue import QueueReader
 from orchestrator import failpoints, lending
-from orchestrator.engine import cancelled_runs, run_attempt_async
+from orchestrator.drivers import cancelled_runs, run_attempt_async
 from orchestrator.errors import BrokerError
 from orchestrator.slots.delivered import Refusal, broken, handed_back, refused, settlement_for
 from orchestrator.slots.running import RunningCall
@@ -75,6 +75,9 @@ class AsyncLane:
                 self._slots.connection_lost(error)
                 self._slots.pause(pause)
                 pause = min(pause * 2, 1.0)
+            except Exception:  # without this thread no async call would ever be taken again
+                log.exception("taking async calls failed once; it goes on, and claims are handed back")
+                self._slots.pause(1.0)
 
     def _fetch(self, want: int) -> None:
         settle = self._slots.take_finished()
@@ -90,9 +93,8 @@ class AsyncLane:
             deliveries = self._reader.wait(want)
         if deliveries:
             self._slots.fetched(deliveries)
-            ready = [delivery for delivery in deliveries if self._slots.may_start(delivery)]
-            self._hand_over([delivery for delivery in ready if not delivery.crashes])
-            for delivery in ready:
+            self._hand_over([some for some in deliveries if not some.crashes and self._slots.may_start(some)])
+            for delivery in deliveries:
                 if delivery.crashes:
                     self._run_alone(delivery)
 
@@ -107,8 +109,9 @@ class AsyncLane:
             self._slots.forget([delivery])
             self._slots.finished.add(handed_back(delivery))
             return
-        self._hand_over([delivery])
-        self._wait_until_empty()
+        if self._slots.may_start(delivery):  # asked only now: until then it is one of those that wait here
+            self._hand_over([delivery])
+            self._wait_until_empty()
 
     def _wait_until_empty(self) -> bool:
         """Whether nothing runs any more; False when the slots stop before."""
@@ -147,7 +150,7 @@ class AsyncLane:
             if failpoints.armed:
                 failpoints.fail_at("before_start")
             call = RunningCall(delivery, self, self._slots.table.take_place())
-            self._slots.running[delivery.run_id] = call
+            self._slots.running[delivery.ticket] = call
             self._slots.table.note(call.place, delivery.run_id)
             task = self._loop.create_task(self._run(delivery, call))
             self._tasks.add(task)
@@ -168,15 +171,17 @@ class AsyncLane:
             slots.table.clear(call.place)
             slots.table.free_place(call.place)
             cancelled_runs.discard(delivery.run_id)
-        if failpoints.armed:
-            failpoints.fail_at("after_user_code")
-        slots.finished.add(settlement)
-        slots.running.pop(delivery.run_id, None)  # after it: who waits for running calls to end then sends their ends
-        slots.attendant.send_soon()
-        with self._changed:
-            self._running -= 1
-            if self._running in (0, self._count - 1) or self._slots.draining:
-                self._changed.notify_all()
+        try:
+            if failpoints.armed:
+                failpoints.fail_at("after_user_code")
+            slots.finished.add(settlement)
+        finally:
+            slots.running.pop(delivery.ticket, None)  # after it: who waits for running calls then sends their ends
+            slots.attendant.send_soon()
+            with self._changed:
+                self._running -= 1
+                if self._running in (0, self._count - 1) or self._slots.draining:
+                    self._changed.notify_all()
 
     async def _settlement(self, delivery: Delivery, call: RunningCall) -> Settlement:
         slots = self._slots

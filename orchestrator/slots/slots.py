@@ -91,7 +91,7 @@ class Slots:
         self.options = options
         self.table: SlotTable = table or NoTable()
         self.consumer = options.consumer or secrets.token_hex(6)
-        self.running: dict[str, RunningCall] = {}
+        self.running: dict[str, RunningCall] = {}  # by ticket: a run may be here twice after this process was frozen
         self.finished = Finished(lambda settlements: fleet.broker.complete(self.consumer, settlements))
         self.unpacker = Unpacker(fleet)
         self.attendant = Attendant(self)
@@ -281,11 +281,12 @@ class Slots:
 
     def cancel(self, run_id: str) -> None:
         """Stop a call that is here, running or not."""
-        call = self.running.get(run_id)
-        if call is not None:
+        calls = [call for call in list(self.running.values()) if call.delivery.run_id == run_id]
+        for call in calls:
             call.cancelled = True
             if call.interrupt is not None:
                 call.interrupt()
+        if calls:
             return
         dropped = self.sync_lane.drop(lambda delivery: delivery.run_id == run_id)
         self.forget(dropped)

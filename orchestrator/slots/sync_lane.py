@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from brokers.contract import Delivery
 from brokers.redis.queue import QueueReader
 from orchestrator import failpoints, lending
-from orchestrator.engine import run_attempt
+from orchestrator.drivers import run_attempt
 from orchestrator.errors import BrokerError
 from orchestrator.interrupt import CancelRun, Interruptible
 from orchestrator.slots.delivered import Refusal, broken, handed_back, refused, settlement_for
@@ -123,7 +123,7 @@ class SyncLane:
                 if self._permits.wanted_back:
                     self._permits.give()
                     self._permits.take()
-                self._run(delivery, place)
+                self._try_to_run(delivery, place, for_ever)
         finally:
             self._slots.table.free_place(place)
             with self._count_lock:
@@ -190,6 +190,14 @@ class SyncLane:
 
     # -- one call ------------------------------------------------------------------------------------------------
 
+    def _try_to_run(self, delivery: Delivery, place: int, for_ever: bool) -> None:
+        try:
+            self._run(delivery, place)
+        except Exception:  # not the task's: ours
+            if for_ever:
+                raise  # the process ends and is replaced; its calls are taken over
+            log.exception("a slot failed on run %s; the call is handed back soon", delivery.run_id)
+
     def _run(self, delivery: Delivery, place: int) -> None:
         slots = self._slots
         if not slots.may_start(delivery):
@@ -198,7 +206,7 @@ class SyncLane:
             failpoints.fail_at("before_start")
         call = RunningCall(delivery, self, place)
         self.last_start = call.started
-        slots.running[delivery.run_id] = call
+        slots.running[delivery.ticket] = call
         slots.table.note(place, delivery.run_id)
         try:
             settlement = self._settlement(delivery, call)
@@ -208,16 +216,18 @@ class SyncLane:
         except Exception as error:
             settlement = broken(delivery, error, slots.fleet)
         except BaseException:
-            slots.running.pop(delivery.run_id, None)
+            slots.running.pop(delivery.ticket, None)
             raise
         finally:
             slots.table.clear(place)
         seconds = time.monotonic() - call.started
         self._average_seconds += 0.1 * (seconds - self._average_seconds)
-        if failpoints.armed:
-            failpoints.fail_at("after_user_code")
-        full = slots.finished.add(settlement)
-        slots.running.pop(delivery.run_id, None)  # after it: who waits for running calls to end then sends their ends
+        try:
+            if failpoints.armed:
+                failpoints.fail_at("after_user_code")
+            full = slots.finished.add(settlement)
+        finally:
+            slots.running.pop(delivery.ticket, None)  # after it: who waits for running calls then sends their ends
         if full:
             slots.send_finished()
 

@@ -18,16 +18,18 @@ from brokers.contract import Delivery, Ending, Envelope, Settlement, Status
 from brokers.redis.broker import RedisBroker
 from brokers.redis.sender import Parcel, Sender
 from brokers.urls import ServerAddress
-from orchestrator.engine import Again, Attempt, Verdict, run_attempt, run_attempt_async
+from orchestrator.drivers import run_attempt, run_attempt_async
+from orchestrator.engine import Again, Attempt, Verdict
 from orchestrator.errors import BrokerUnavailable
 from orchestrator.fleet import Fleet
-from orchestrator.futures import PrefectFuture, wait_async, wait_for_all
+from orchestrator.futures import PrefectFuture
 from orchestrator.log_shipper import LogShipper
 from orchestrator.serializers import KeyRing
 from orchestrator.settings import Settings
 from orchestrator.slots.delivered import Refusal, Unpacker, refused, settlement_for
 from orchestrator.states import State
 from orchestrator.testing.inline_store import InlineLogs, InlineStore
+from orchestrator.waiting import wait_async, wait_for_all
 
 
 class InlineRun(NamedTuple):

@@ -10,14 +10,13 @@ import pytest
 
 from orchestrator import task
 from orchestrator.cache_policies import INPUTS
+from orchestrator.drivers import run_attempt, run_attempt_async
 from orchestrator.engine import (
     Again,
     Attempt,
     Behind,
     Verdict,
     decide,
-    run_attempt,
-    run_attempt_async,
     state_of_error,
 )
 from orchestrator.errors import RunCancelled, TaskTimeout
