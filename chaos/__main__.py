@@ -83,6 +83,10 @@ def report(judgement: Judgement, driver: Driver, load: Load) -> None:
     print(f"sent again because a confirmation was lost or refused: {load.resent}")
     print(f"overlapping attempts explained by a worker that was cut off: {judgement.explained_overlaps}")
     print(f"children killed for a cancelled call that did not stop: {judgement.killed_for_cancel}")
+    print(
+        f"calls that a supervisor took back from a child that seemed stuck: {judgement.handed_back_for_stuck}, ", end=""
+    )
+    print(f"starts beyond take-overs: {judgement.starts_beyond}")
     for name, count in judgement.totals.items():
         print(f"{name}: {count}")
     for example in judgement.examples:

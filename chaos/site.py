@@ -106,9 +106,9 @@ class Worker:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signum)
 
-    def count(self, pattern: str) -> int:
-        """How often its log says something."""
-        return len(re.findall(pattern, self.log.read_text(errors="replace")))
+    def told(self, pattern: str) -> list[str]:
+        """What its log says of something."""
+        return re.findall(pattern, self.log.read_text(errors="replace"))
 
     def wait(self, seconds: float) -> int | None:
         """Its exit code, ``None`` when it does not end in time."""

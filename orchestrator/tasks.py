@@ -263,7 +263,9 @@ class Task(Generic[P, R]):
         """Fire and forget: returns once the call is durably queued, inside or outside a flow.
 
         Raises:
-            BrokerUnavailable: within 2 seconds, when the server is not there. Nothing was sent.
+            BrokerUnavailable: within 2 seconds, when the server is not there. Nothing was sent, unless the message says
+                that the reply was lost: then the call may be queued. Give an ``idempotency_key`` (``apply_async``) to
+                repeat it safely.
         """
         from orchestrator.calls import send_call
 

@@ -93,10 +93,13 @@ class AsyncLane:
             deliveries = self._reader.wait(want)
         if deliveries:
             self._slots.fetched(deliveries)
-            self._hand_over([some for some in deliveries if not some.crashes and self._slots.may_start(some)])
-            for delivery in deliveries:
+            fresh = [some for some in deliveries if some.deliveries == 1 and not some.crashes]
+            self._hand_over([some for some in fresh if self._slots.may_start(some)])
+            for delivery in deliveries:  # the store is asked about each: one that waits for that must stay known here
                 if delivery.crashes:
                     self._run_alone(delivery)
+                elif delivery.deliveries > 1 and self._slots.may_start(delivery):
+                    self._hand_over([delivery])
 
     def _hand_over(self, deliveries: list[Delivery]) -> None:
         with self._changed:

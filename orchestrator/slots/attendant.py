@@ -106,7 +106,8 @@ class Attendant:
         for call in calls:
             call.noted = True
         for run_id in stop:
-            self._slots.cancel(run_id)
+            # By call: after this process was frozen a run may be here twice, and only the older delivery is stale.
+            min((call for call in calls if call.delivery.run_id == run_id), key=lambda call: call.started).stop()
 
     def _hand_back_waiting(self, now: float) -> None:
         lane = self._slots.sync_lane

@@ -23,3 +23,9 @@ class RunningCall:
         self.cancelled = False
         self.hard_deadline = 0.0
         self.interrupt: Callable[[], bool] | None = None
+
+    def stop(self) -> None:
+        """Ask it to stop."""
+        self.cancelled = True
+        if self.interrupt is not None:
+            self.interrupt()

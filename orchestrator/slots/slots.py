@@ -283,9 +283,7 @@ class Slots:
         """Stop a call that is here, running or not."""
         calls = [call for call in list(self.running.values()) if call.delivery.run_id == run_id]
         for call in calls:
-            call.cancelled = True
-            if call.interrupt is not None:
-                call.interrupt()
+            call.stop()
         if calls:
             return
         dropped = self.sync_lane.drop(lambda delivery: delivery.run_id == run_id)

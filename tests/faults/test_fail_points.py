@@ -18,15 +18,15 @@ from orchestrator.fleet import Fleet
 from orchestrator.futures import PrefectFuture
 from orchestrator.settings import Settings
 from tests.conftest import program_or_skip
-from tests.support import tracing
+from tests.support import async_tracing, tracing
 from tests.support.oracle import Model, Oracle
 from tests.support.servers import ServerProcess
 from tests.support.waiting import wait_until
 from tests.support.worker_process import QUICK, StartWorker, WorkerProcess, clean_environment
 
 pytestmark = pytest.mark.behaviour
+APPS = ("-A", "tests.support.tracing", "-A", "tests.support.async_tracing")
 LEASE_SECONDS = 2.0
-FROZEN_SECONDS = LEASE_SECONDS + 1.5
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +54,7 @@ class Scene(NamedTuple):
             models.append((tracing.add.submit(trace, number, 1), Model(value=number + 1)))
         for number in range(6):
             models.append((tracing.sleep.submit(trace, 0.02 * number), Model(value=0.02 * number)))
+            models.append((async_tracing.nap.submit(trace, 0.02 * number), Model(value=0.02 * number)))
             models.append((tracing.fail_twice.submit(trace), Model(value="the third time", retries=2, starts=3)))
         models.append((tracing.fail.submit(trace), Model(status=Status.FAILED)))
         for future, model in models:
@@ -85,7 +86,7 @@ def scene(server: ServerProcess, namespace: str, tmp_path: Path) -> Iterator[Sce
 
     def start(*options: str, **more: str) -> WorkerProcess:
         log = tmp_path / f"worker-{len(started)}.log"
-        worker = WorkerProcess(log, {**environment, **more}, "-A", "tests.support.tracing", *options)
+        worker = WorkerProcess(log, {**environment, **more}, *APPS, *options)
         started.append(worker)
         return worker
 
@@ -122,11 +123,21 @@ def test_a_child_that_ends_at_any_moment_loses_nothing_and_repeats_little(
     return scene.judge([*futures, *scene.submit()], [scene.start("-c", "1")])
 
 
+@pytest.mark.parametrize("point", failpoints.POINTS[:-1])
+def test_an_error_of_our_own_in_one_of_several_threads_strands_no_call(scene: Scene, point: str) -> None:
+    """The thread or the process goes on; the call is handed back, as a claim whose reply was lost."""
+    futures = scene.submit()
+    scene.judge(
+        futures,
+        [scene.start("-c", "1", "--threads", "3", **{failpoints.VARIABLE: f"{point}=raise:1@{scene.sign}"})],
+    )
+
+
 @pytest.mark.parametrize("point", failpoints.POINTS)
 def test_a_worker_that_freezes_past_its_lease_at_any_moment_and_wakes_again_overwrites_nothing(
     scene: Scene, point: str
 ) -> None:
-    """The child stops itself there, its supervisor is stopped with it; another worker takes over, then both wake."""
+    """The child stops itself there, the others of its worker with it; another takes over, then they wake."""
     draining = point == "during_drain"
     futures = scene.submit()
     worker = scene.start("-c", "2", **{failpoints.VARIABLE: f"{point}=stop:{1 if draining else 3}@{scene.sign}"})
@@ -134,14 +145,12 @@ def test_a_worker_that_freezes_past_its_lease_at_any_moment_and_wakes_again_over
         wait_until(lambda: sum(future.settled for future in futures) > 5, 40, "some calls have ended")
         worker.terminate()
     wait_until(lambda: scene.sign.exists() and scene.sign.stat().st_size, 40, "a child has stopped")
-    frozen = [int(scene.sign.read_text()), worker.process.pid]
-    os.kill(worker.process.pid, signal.SIGSTOP)
+    os.killpg(worker.process.pid, signal.SIGSTOP)
     other = scene.start("-c", "1")
     other.wait_ready(1)
     for future in futures:
         future.wait(40)
-    for process in frozen:
-        os.kill(process, signal.SIGCONT)
+    os.killpg(worker.process.pid, signal.SIGCONT)
     workers = [worker, other]
     if draining:
         worker.wait()
