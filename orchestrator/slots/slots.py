@@ -92,7 +92,7 @@ class Slots:
         self.table: SlotTable = table or NoTable()
         self.consumer = options.consumer or secrets.token_hex(6)
         self.running: dict[str, RunningCall] = {}  # by ticket: a run may be here twice after this process was frozen
-        self.finished = Finished(lambda settlements: fleet.broker.complete(self.consumer, settlements))
+        self.finished = Finished(self._complete)
         self.unpacker = Unpacker(fleet)
         self.attendant = Attendant(self)
         self.given_up: set[str] = set()  # tickets handed back by reconciliation: a late reply must not start them
@@ -252,15 +252,26 @@ class Slots:
 
     def flush_finished(self) -> None:
         """Send outcomes, and before them the log lines of their runs."""
+        self.finished.flush()
+
+    def _complete(self, settlements: Sequence[Settlement]) -> list[str]:
+        self._send_logs()
+        return self.fleet.broker.complete(self.consumer, settlements)
+
+    def _send_logs(self) -> None:
+        # After the outcomes were taken and before they are sent: a run that ends in between is not among them.
         if self.fleet.logs.waiting:
             self.fleet.logs.flush()
-        self.finished.flush()
 
     def take_finished(self) -> list[Settlement]:
         """Outcomes for a lane that sends them itself; the log lines of their runs are in the store before them."""
-        if self.fleet.logs.waiting:
-            self.fleet.logs.flush()
-        return self.finished.take()
+        taken = self.finished.take()
+        try:
+            self._send_logs()
+        except BaseException:
+            self.finished.put_back(taken)
+            raise
+        return taken
 
     def connection_lost(self, error: BaseException) -> None:
         """Log once per absence of the server, and again if it then answers with a refusal."""
