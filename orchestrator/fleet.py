@@ -13,6 +13,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,7 +25,7 @@ from brokers.redis.sender import Parcel, Sender
 from brokers.redis.wire import Wires
 from brokers.urls import ServerAddress, engine_of, parse_url
 from orchestrator import serializers
-from orchestrator.errors import BrokerError, ConfigurationError, QueueFull
+from orchestrator.errors import BrokerError, BrokerRefused, ConfigurationError, QueueFull
 from orchestrator.log_shipper import LogShipper
 from orchestrator.outcomes import open_state, read_outcome
 from orchestrator.serializers import KeyRing, PayloadLimits
@@ -109,7 +110,16 @@ class Fleet:
 
     def send(self, envelopes: Sequence[Envelope]) -> list[str]:
         """Send now; returns the run ids once the server has confirmed. Raises BrokerError."""
-        return self.sender.send(envelopes)
+        try:
+            return self.sender.send(envelopes)
+        except BrokerRefused:
+            self._withdraw(envelopes)
+            raise
+
+    def _withdraw(self, envelopes: Sequence[Envelope]) -> None:
+        """A later slice was refused: the slices before it must not run, since nobody gets handles on them."""
+        with suppress(BrokerError):
+            self.broker.cancel([envelope.run_id for envelope in envelopes], "withdrawn: not all of its map was taken")
 
     def _submit(self, envelopes: Sequence[Envelope]) -> list[str]:
         """The broker's verb; where a queue is full, patient for as long as the settings say."""
@@ -127,6 +137,8 @@ class Fleet:
 
         def sent(parcel: Parcel) -> None:
             if parcel.error is not None:
+                if isinstance(parcel.error, BrokerRefused):
+                    self._withdraw(envelopes)
                 self._fail(futures, parcel.error)
 
         self.sender.send_soon(envelopes, sent)
