@@ -16,6 +16,8 @@ from orchestrator.engine import Again, Attempt, Behind, Verdict, state_of_error
 from orchestrator.errors import (
     MissingResult,
     OrchestratorError,
+    ParameterBindError,
+    ParameterTypeError,
     PayloadTooLarge,
     RunCrashed,
     SerializationError,
@@ -168,9 +170,20 @@ def _body(state: State[Any], attempt: Attempt, fleet: Fleet) -> bytes | None:
     return serializers.pack_exception(error, fleet.limits) if error is not None else None
 
 
+def _failed_at_the_door(delivery: Delivery, error: OrchestratorError, fleet: Fleet) -> Settlement:
+    """The arguments do not fit (an upstream returned another type): the caller's to mend, so Failed, no dead letter."""
+    log.warning("run %s of task %s failed: %s", delivery.run_id, delivery.task, error)
+    now, body = time.time(), serializers.pack_exception(error, fleet.limits)
+    state = state_of_error(error)
+    outcome = pack_outcome(None, state.message, now, now, delivery.retries + delivery.crashes, body)
+    return Settlement(delivery.ticket, delivery.run_id, Ending.FAILED, outcome, fleet.broker.ttl_ms)
+
+
 def refused(delivery: Delivery, refusal: Refusal, fleet: Fleet) -> Settlement:
     """The settlement of a delivery that cannot be run: Crashed, and kept among the dead letters."""
     reason = refusal.reason
+    if isinstance(reason, ParameterBindError | ParameterTypeError):
+        return _failed_at_the_door(delivery, reason, fleet)
     log.error("run %s of task %s is a dead letter: %s", delivery.run_id, delivery.task, reason)
     error = RunCrashed(f"{type(reason).__name__}: {reason}")
     state = Crashed(message=str(error), data=error)
