@@ -159,6 +159,9 @@ async def run_flow_async(run: FlowRun, args: Sequence[Any], kwargs: dict[str, An
                 if delay is None:
                     return _finish(run, state)
                 await asyncio.sleep(delay)
+        except BaseException:
+            await asyncio.shield(asyncio.to_thread(runner.stop, True))
+            raise
         finally:
             await asyncio.to_thread(runner.stop)
 
@@ -267,9 +270,9 @@ class _around:
         run.task_runner.start()
         return run.task_runner
 
-    def __exit__(self, *exc_info: Any) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *exc_info: Any) -> None:
         try:
             if self._stop:
-                self._run.task_runner.stop()
+                self._run.task_runner.stop(at_once=kind is not None and not issubclass(kind, Exception))
         finally:
             self._stack.close()

@@ -9,10 +9,11 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from orchestrator import registry
 from orchestrator.chores import Heartbeat, Janitor, Mover, Rescue
+from orchestrator.errors import BrokerError
 from orchestrator.fleet import Fleet
 from orchestrator.futures import PrefectFuture
 from orchestrator.slots import Slots, SlotsOptions
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from orchestrator.tasks import Task
 
 log = logging.getLogger("orchestrator.local_workers")
+ABANDON_SECONDS: Final = 0.5
 
 
 class LocalWorkers:
@@ -98,14 +100,14 @@ class _Shared:
             if self._workers is not None:
                 self._workers.slots.serve_async()
 
-    def leave(self, fleet: Fleet) -> None:
+    def leave(self, fleet: Fleet, grace_seconds: float = 25.0) -> None:
         with self._lock:
             self._users -= 1
             if self._users or self._workers is None:
                 return
             workers, self._workers = self._workers, None
             fleet.keeps_calls = False
-        workers.stop()
+        workers.stop(grace_seconds)
 
 
 class FlowsWorkers:
@@ -125,6 +127,15 @@ class FlowsWorkers:
         """The flow has ended: its calls are done before the workers go, as leaving an executor does."""
         wait_for_all(self._expected, None)
         self._shared.leave(self._fleet)
+
+    def abandon(self) -> None:
+        """The flow was stopped from outside: its calls are cancelled, those that run are interrupted if they listen."""
+        open_ = [future.run_id for future in self._expected if not future.settled]
+        try:
+            self._fleet.cancel(open_)
+        except BrokerError as error:
+            log.warning("%d calls could not be cancelled: %s", len(open_), error)
+        self._shared.leave(self._fleet, ABANDON_SECONDS)
 
 
 _shared = _Shared()

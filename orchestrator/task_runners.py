@@ -38,8 +38,8 @@ class TaskRunner(Protocol):
     def start(self) -> None:
         """A flow begins."""
 
-    def stop(self) -> None:
-        """The flow has ended."""
+    def stop(self, at_once: bool = False) -> None:
+        """The flow has ended; ``at_once`` when it was stopped from outside (Ctrl-C): nothing is waited for then."""
 
     def duplicate(self) -> TaskRunner:
         """A fresh one of the same kind, for another flow run."""
@@ -68,12 +68,15 @@ class FleetTaskRunner:
     def start(self) -> None:
         """Nothing is opened before the first call."""
 
-    def stop(self) -> None:
-        """Send what waits. With workers of its own, the flow waits until they have done its calls."""
+    def stop(self, at_once: bool = False) -> None:
+        """Send what waits. With workers of its own, the flow waits until they have done its calls.
+
+        At once: those calls are cancelled. Calls on the fleet go on either way.
+        """
         if self._flushed is not None:
             self._flushed()
         if self._local is not None:
-            self._local.finish()
+            self._local.abandon() if at_once else self._local.finish()
             self._local = None
             self._decided = False
 
@@ -141,12 +144,12 @@ class _LocalTaskRunner:
     def start(self) -> None:
         """A flow begins."""
 
-    def stop(self) -> None:
-        """The flow has ended: its calls are waited for, as leaving an executor does."""
+    def stop(self, at_once: bool = False) -> None:
+        """The flow has ended: its calls are waited for, as leaving an executor does. At once: they are cancelled."""
         for future in list(self._open.values()):
-            future.wait()
+            future.cancel() if at_once else future.wait()
         if self._executor is not None:
-            self._executor.shutdown(wait=True)
+            self._executor.shutdown(wait=not at_once, cancel_futures=at_once)
             self._executor = None
 
     def _make_executor(self) -> concurrent.futures.Executor:
