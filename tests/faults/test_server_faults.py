@@ -46,7 +46,7 @@ from tests.support.fault_proxy import (
 )
 from tests.support.fault_rig import QUICK, Rig, RigWorker
 from tests.support.oracle import Model
-from tests.support.servers import ServerProcess
+from tests.support.servers import ServerProcess, free_port
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.needs_server, pytest.mark.usefixtures("fleets_by_thread")]
@@ -459,7 +459,7 @@ def test_errors_of_clusters_and_lists_are_typed(rig: Rig, fault: Any, expected: 
 def test_a_cluster_of_one_node_is_a_server_like_any_other(
     own_server: Callable[..., ServerProcess], tmp_path: Path
 ) -> None:
-    server = own_server("--cluster-enabled", "yes", tcp=True)
+    server = own_server("--cluster-enabled", "yes", "--cluster-port", str(free_port()), tcp=True)
     with Rig(server, tmp_path) as rig:
         with pytest.raises(BrokerUnavailable):  # no node serves the slots yet
             tracing.add.delay(str(rig.trace), 1, 2)
