@@ -105,9 +105,13 @@ class PrefectFuture(serializers.Dependency, Generic[R_co]):
         self._source, self.watched = source, False
 
     def reopen(self) -> None:
-        """Forget the end: the run was given another life (replay)."""
+        """Forget the end: the run was given another life (replay). Whoever waits next asks the store again,
+
+        since the second end may have come, and been dropped as news of a settled run, before this was called.
+        """
         with _lock:
             self._end = self._state = None
+            self.watched = False
 
     @property
     def settled(self) -> bool:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from brokers.contract import Status
 from orchestrator.errors import RunCancelled, RunLost
 from orchestrator.fleet import Fleet
 from orchestrator.futures import (
@@ -264,3 +265,14 @@ def test_a_thousand_handles_cost_one_connection(fleet: Fleet) -> None:
     results = [future.result(timeout=30) for future in futures]
     assert sorted(results) == sorted([*range(1, 21), *range(1, 1001)])
     assert connections() <= before + 1
+
+
+def test_a_replayed_run_whose_second_end_came_before_its_handle_was_reopened_is_found(fleet: Fleet) -> None:
+    future = basics.fail.delay("first life")
+    with pytest.raises(ValueError, match="first life"):
+        future.result(timeout=20)
+    assert fleet.broker.replay([future.run_id]) == [future.run_id]
+    wait_until(lambda: fleet.broker.read([future.run_id])[0].status == Status.FAILED)
+    future.reopen()
+    with pytest.raises(ValueError, match="first life"):
+        future.result(timeout=20)
