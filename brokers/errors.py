@@ -5,8 +5,9 @@ The tree (``OrchestratorError`` is the root of every error of this project)::
     OrchestratorError
     ├── BrokerError                 something about carriage
     │   ├── BrokerUnavailable       nobody answers, or not in time; nothing was half-sent
-    │   ├── BrokerRefused           it answered and said no (password, ACL, memory, version)
+    │   ├── BrokerRefused           it answered and said no (password, ACL, certificate, memory, version)
     │   │   ├── AuthenticationFailed
+    │   │   ├── TLSFailed
     │   │   ├── UnsupportedServer
     │   │   ├── StoreFull
     │   │   └── QueueFull
@@ -41,6 +42,10 @@ class BrokerRefused(BrokerError):
 
 class AuthenticationFailed(BrokerRefused):
     """Wrong user or password, or the user may not run a command that is needed."""
+
+
+class TLSFailed(BrokerRefused):
+    """No encrypted connection: a certificate is not accepted or cannot be read, or only one side speaks TLS."""
 
 
 class UnsupportedServer(BrokerRefused):

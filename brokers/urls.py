@@ -22,7 +22,8 @@ SENTINEL_SCHEMES: Final = ("redis+sentinel", "rediss+sentinel", "sentinel")
 KNOWN_SCHEMES: Final = TCP_SCHEMES + SOCKET_SCHEMES + SENTINEL_SCHEMES
 CELERY_PREFIX: Final = "celery+"
 
-TLS_OPTIONS: Final = ("ssl_cert_reqs", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
+TLS_FILES: Final = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
+TLS_OPTIONS: Final = (*TLS_FILES, "ssl_password", "ssl_cert_reqs", "ssl_check_hostname")
 SENTINEL_OPTIONS: Final = ("sentinel_username", "sentinel_password")
 CERTIFICATE_CHECKS: Final = ("none", "optional", "required")
 
@@ -56,6 +57,8 @@ class ServerAddress:
     ssl_ca_certs: str | None = None
     ssl_certfile: str | None = None
     ssl_keyfile: str | None = None
+    ssl_password: str | None = field(default=None, repr=False)
+    ssl_check_hostname: bool = True
     sentinels: tuple[tuple[str, int], ...] = ()
     service: str | None = None
     sentinel_username: str | None = None
@@ -68,8 +71,13 @@ def parse_url(url: str) -> ServerAddress:
     Understood are ``redis://`` and ``rediss://`` (TLS) as ``[user:password@]host[:port][/db]``, ``unix://`` and its
     alias ``redis+socket://`` as ``[user:password@]/path.sock[?db=n]``, and ``redis+sentinel://`` (``sentinel://``),
     ``rediss+sentinel://`` as ``[user:password@]host[:port],host[:port].../service[/db]``. Options after ``?``: ``db``,
-    ``username``, ``password``; with TLS ``ssl_cert_reqs`` (none, optional, required), ``ssl_ca_certs``,
-    ``ssl_certfile``, ``ssl_keyfile``; for sentinels ``sentinel_username``, ``sentinel_password``.
+    ``username``, ``password``; for sentinels ``sentinel_username``, ``sentinel_password``; with TLS:
+
+    - ``ssl_ca_certs``: file of the authority that signed the server's certificate, where the system does not know it
+    - ``ssl_certfile``, ``ssl_keyfile``, ``ssl_password``: our own certificate, its key and what the key is locked with
+    - ``ssl_check_hostname=false``: the certificate may be for another name (the nodes of a cluster and what sentinels
+      name are often found by their addresses)
+    - ``ssl_cert_reqs=none``: any certificate will do; whoever is between us and the server can read and change all
 
     Raises :class:`~brokers.errors.InvalidURL`, which names the part that is wrong.
 
@@ -154,6 +162,8 @@ def _parse(url: str) -> ServerAddress:
         ssl_ca_certs=options.get("ssl_ca_certs"),
         ssl_certfile=options.get("ssl_certfile"),
         ssl_keyfile=options.get("ssl_keyfile"),
+        ssl_password=options.get("ssl_password"),
+        ssl_check_hostname=_yes_or_no("ssl_check_hostname", options.get("ssl_check_hostname", "true")),
         sentinel_username=options.get("sentinel_username"),
         sentinel_password=options.get("sentinel_password"),
     )
@@ -221,6 +231,12 @@ def _certificate_check(word: str | None) -> str | None:
     if check not in CERTIFICATE_CHECKS:
         raise _Misread("option", f"ssl_cert_reqs is {word!r}; use one of {', '.join(CERTIFICATE_CHECKS)}")
     return check
+
+
+def _yes_or_no(option: str, word: str) -> bool:
+    if word.lower() not in ("true", "false"):
+        raise _Misread("option", f"{option} is {word!r}; use true or false")
+    return word.lower() == "true"
 
 
 def _place(parts: _Parts) -> ServerAddress:

@@ -9,9 +9,14 @@ from .broker import RedisBroker
 NEARLY_FULL: Final = 0.9
 
 _COMMANDS: Final = """
-evalsha eval time info ping xadd xreadgroup xread xgroup|create xgroup|delconsumer xack xdel xtrim xlen xrange xpending
-xinfo|consumers hset hget hmget hgetall hdel hincrby exists del persist pexpire set get lpop rpush ltrim lrange llen
-zadd zrem zcard zscore zrange zrevrange zrangebyscore zremrangebyscore sadd smembers client|setname select
+client|setname select info time ping eval evalsha
+exists del unlink persist pexpire get set incr
+hset hget hmget hgetall hdel hincrby
+rpush lpop ltrim lrange
+sadd smembers
+zadd zrem zcard zcount zscore zrange zrevrange zrangebyscore zremrangebyscore
+xadd xread xreadgroup xautoclaim xack xdel xtrim xlen xrange xpending
+xgroup|create xgroup|delconsumer xinfo|consumers
 """
 PERMISSIONS: Final = tuple(_COMMANDS.split())
 """Every command that the project sends or that its scripts call."""
@@ -50,8 +55,10 @@ def _facts(broker: RedisBroker) -> dict[str, str]:
 def acl_rules(namespace: str, user: str) -> str:
     """The ``ACL SETUSER`` line of a user who may do what the project needs and nothing else.
 
-    >>> acl_rules("shop", "worker").split()[:4]
-    ['ACL', 'SETUSER', 'worker', 'on']
+    It begins with a ``reset``: whatever the user was allowed before is forgotten.
+
+    >>> acl_rules("shop", "worker").split()[:5]
+    ['ACL', 'SETUSER', 'worker', 'reset', 'on']
     """
     commands = " ".join(f"+{command}" for command in PERMISSIONS)
-    return f"ACL SETUSER {user} on >CHANGE-ME resetkeys ~{{{namespace}}}:* resetchannels -@all {commands}"
+    return f"ACL SETUSER {user} reset on >CHANGE-ME ~{{{namespace}}}:* resetchannels -@all {commands}"

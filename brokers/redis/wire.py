@@ -9,89 +9,44 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final, Protocol
+from dataclasses import replace
+from typing import Any, Final
 
 import redis.exceptions as server_says
-from redis import connection as redis_connections
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from brokers.errors import (
-    AuthenticationFailed,
-    BrokerError,
-    BrokerRefused,
-    BrokerUnavailable,
-    OrchestratorError,
-    QueueFull,
-    StoreFull,
-    UnsupportedServer,
-)
+from brokers.errors import BrokerError, BrokerUnavailable, OrchestratorError, UnsupportedServer
 from brokers.urls import ServerAddress
 
+from .connect import Connection, connection_to, name_of, primary_of
 from .scripts import Script
+from .translation import SlotElsewhere, translate, translate_opening
 
 MINIMUM_VERSION: Final = (7, 0)
-_GONE = (
-    server_says.ConnectionError,
-    server_says.TimeoutError,
-    server_says.ReadOnlyError,
-    server_says.ClusterDownError,
-    server_says.MasterDownError,
-    server_says.TryAgainError,
-    OSError,
-)
-_DENIED = (server_says.AuthenticationError, server_says.AuthorizationError, server_says.NoPermissionError)
-_DENIALS = ("WRONGPASS", "NOAUTH", "The user executing the script can't", "ACL failure in script")
-
-
-def translate(error: Exception, where: str, sent: bool = False) -> BrokerError:
-    """Our error for one of redis-py's; ``where`` is a masked address for the message, ``sent``: a reply is lost."""
-    if isinstance(error, BrokerError):
-        return error
-    if isinstance(error, _DENIED) or any(word in str(error) for word in _DENIALS):
-        return AuthenticationFailed(
-            f"{where} refuses this user: {str(error).rstrip('.')}. "
-            "Check the user and password in ORCHESTRATOR_REDIS_URL and the ACL."
-        )
-    if isinstance(error, server_says.OutOfMemoryError):
-        return StoreFull(f"{where} is out of memory; nothing was stored. Raise maxmemory or wait until calls are done.")
-    if "QUEUEFULL" in str(error):
-        return QueueFull(
-            f"{str(error).partition('QUEUEFULL ')[2]}; nothing was sent. "
-            "Add workers, or raise ORCHESTRATOR_QUEUE_LIMIT."
-        )
-    if isinstance(error, server_says.AskError):  # MOVED is one of these
-        return BrokerRefused(
-            f"{where} is a node of a cluster, and this namespace is kept by another one: {error}. "
-            "Set ORCHESTRATOR_REDIS_URL to that node; the slots of one namespace must not be moved while it is in use."
-        )
-    if isinstance(error, server_says.InvalidResponse):
-        return UnsupportedServer(f"{where} answers, but not like Redis or Valkey. Is the address right?")
-    if isinstance(error, _GONE):
-        done = "it may have got the command: repeat calls with an idempotency_key" if sent else "try again"
-        return BrokerUnavailable(f"{where} does not answer ({error}). Nothing was half-sent; {done}.")
-    return BrokerRefused(f"{where} refused: {error}")
-
-
-class Connection(Protocol):
-    """What we use of redis-py's connection objects (which are not annotated)."""
-
-    def connect(self) -> None: ...
-    def disconnect(self) -> None: ...
-    def pack_commands(self, commands: Sequence[Sequence[Any]]) -> list[bytes]: ...
-    def send_packed_command(self, command: list[bytes], check_health: bool) -> None: ...
-    def read_response(self, *, disable_decoding: bool, timeout: float) -> Any: ...
+FOLLOW_PAUSE_SECONDS: Final = 0.05
 
 
 class Wire:
-    """A connection for one thread at a time."""
+    """A connection for one thread at a time.
 
-    def __init__(self, connection: Connection, where: str, timeout_seconds: float) -> None:
+    Args:
+        connection: to the server, not open yet.
+        where: the server in messages.
+        timeout_seconds: how long a reply may take.
+        note: sees the errors with which the server replies, before they are translated.
+    """
+
+    def __init__(
+        self, connection: Connection, where: str, timeout_seconds: float, note: Callable[[Exception], None]
+    ) -> None:
         self._connection = connection
         self._where = where
         self._timeout_seconds = timeout_seconds
+        self._note = note
         self._closed = False
         self.used = False  # it has answered, and can be used again
 
@@ -104,8 +59,12 @@ class Wire:
         replies = self._exchange(batch, block_seconds)
         for reply in replies:
             if isinstance(reply, Exception):
-                raise translate(reply, self._where) from reply
+                raise self._translated(reply) from reply
         return replies
+
+    def _translated(self, reply: Exception) -> BrokerError:
+        self._note(reply)
+        return translate(reply, self._where)
 
     def _exchange(self, batch: Sequence[Sequence[Any]], block_seconds: float = 0.0) -> list[Any]:
         connection, seconds = self._connection, self._timeout_seconds + block_seconds
@@ -140,7 +99,7 @@ class Wire:
                 script, blob = calls[index]
                 (replies[index],) = self.commands([("EVAL", script.text, 1, prefix, blob)])
             elif isinstance(reply, Exception):
-                raise translate(reply, self._where) from reply
+                raise self._translated(reply) from reply
         return replies
 
     def close(self) -> None:
@@ -149,45 +108,9 @@ class Wire:
         self._connection.disconnect()
 
 
-def _open(address: ServerAddress, options: dict[str, Any]) -> Connection:
-    options = {"db": address.db, "username": address.username, "password": address.password, **options}
-    kinds: Any = redis_connections
-    connection: Connection
-    if address.path:
-        connection = kinds.UnixDomainSocketConnection(path=address.path, **options)
-        return connection
-    host, port = _master(address) if address.service else (address.host, address.port)
-    if address.tls:
-        connection = kinds.SSLConnection(host=host, port=port, **_tls_options(address), **options)
-    else:
-        connection = kinds.Connection(host=host, port=port, **options)
-    return connection
-
-
-def _tls_options(address: ServerAddress) -> dict[str, Any]:
-    names = ("ssl_cert_reqs", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
-    return {name: value for name in names if (value := getattr(address, name)) is not None}
-
-
-def _master(address: ServerAddress) -> tuple[str, int]:
-    """Who is the master now, as the sentinels say."""
-    from redis import sentinel as sentinels
-
-    options: dict[str, Any] = {"socket_timeout": 0.5, "socket_connect_timeout": 0.5}
-    if address.tls:
-        options |= {"ssl": True, **_tls_options(address)}
-    if address.sentinel_password:
-        options |= {"username": address.sentinel_username, "password": address.sentinel_password}
-    make: Any = sentinels.Sentinel
-    host, port = make(list(address.sentinels), sentinel_kwargs=options).discover_master(address.service)
-    return str(host), int(port)
-
-
-def name_of(address: ServerAddress) -> str:
-    """The server for messages; never its password."""
-    if address.service:
-        return f"{address.service} (by its sentinels)"
-    return address.path or f"{address.host}:{address.port}"
+def _facts(wire: Wire, section: str) -> dict[str, str]:
+    info = wire.command("INFO", section)
+    return dict(line.split(":", 1) for line in info.decode().splitlines() if ":" in line)
 
 
 class Wires:
@@ -213,52 +136,76 @@ class Wires:
         self._free: list[Wire] = []
         self._lock = threading.Lock()
         self._checked = False
+        self._node: ServerAddress | None = None
         self._pid = os.getpid()
 
     def open(self) -> Wire:
-        """A new wire."""
-        address = self._locate()
+        """A new wire: to the node that a cluster has named, if it has, else to the configured server."""
+        node = self._node
+        if node is not None:
+            try:
+                return self._connect(node)
+            except BrokerError as error:
+                self._node = None  # the configured node knows who has taken its place
+                if not isinstance(error, BrokerUnavailable):  # nobody has: it does not let us in
+                    raise
+        return self._connect(self._locate())
+
+    def _connect(self, address: ServerAddress) -> Wire:
         where = name_of(address)
-        try:
-            connection = self._make(address)
-        except Exception as error:
-            raise translate(error, where) from error
-        wire = Wire(connection, where, self._command_timeout)
+        by_sentinels = bool(address.service)
+        if by_sentinels:
+            address = primary_of(address, self._options())
+            where = f"{where[:-1]}: {name_of(address)})"
+        connection = connection_to(address, self._options())
+        wire = Wire(connection, where, self._command_timeout, lambda error: self._note(error, address))
         try:
             connection.connect()
             if not self._checked:
                 self._check_version(wire, where)
+            if by_sentinels:
+                self._check_role(wire, where)
         except Exception as error:
             wire.close()
-            raise translate(error, where) from error
+            ours = translate_opening(error, address, where)
+            if ours is error:
+                raise
+            raise ours from error
         return wire
 
-    def _make(self, address: ServerAddress) -> Connection:
-        return _open(
-            address,
-            {
-                "socket_timeout": self._command_timeout,
-                "socket_connect_timeout": self._connect_timeout,
-                "retry": Retry(NoBackoff(), 0),
-                "protocol": 2,
-                "health_check_interval": 0,
-                "client_name": "orchestrator",
-                "driver_info": None,  # two commands less for each connection, which an ACL would have to allow
-            },
-        )
+    def _options(self) -> dict[str, Any]:
+        return {
+            "socket_timeout": self._command_timeout,
+            "socket_connect_timeout": self._connect_timeout,
+            "retry": Retry(NoBackoff(), 0),
+            "protocol": 2,
+            "health_check_interval": 0,
+            "client_name": "orchestrator",
+            "driver_info": None,  # two commands less for each connection, which an ACL would have to allow
+        }
 
     def _check_version(self, wire: Wire, where: str) -> None:
-        info = wire.command("INFO", "server")
-        lines = dict(line.split(":", 1) for line in info.decode().splitlines() if ":" in line)
-        version = lines.get("redis_version", "0")
+        version = _facts(wire, "server").get("redis_version", "0")
         if tuple(int(part) for part in version.split(".")[:2]) < MINIMUM_VERSION:
             raise UnsupportedServer(f"{where} is Redis {version}; Redis 7.0 or Valkey 7.2 or newer is needed.")
         self._checked = True
 
+    @staticmethod
+    def _check_role(wire: Wire, where: str) -> None:
+        if _facts(wire, "replication").get("role") != "master":  # a sentinel may not have heard of it yet
+            raise BrokerUnavailable(f"{where} is a replica now. Nothing was sent; try again.")
+
+    def _note(self, error: Exception, address: ServerAddress) -> None:
+        """Learn from a cluster's node which node keeps the namespace; all keys of one are in one slot."""
+        if isinstance(error, server_says.MovedError):
+            host = address.host if error.host in ("", "?") else error.host  # a node may know no name of its own
+            self._node = replace(address, host=host, port=error.port, path=None)
+        elif isinstance(error, server_says.ClusterDownError):
+            self._node = None  # it may have left the cluster
+
     @contextmanager
-    def borrow(self) -> Iterator[Wire]:
-        """A shared wire for the length of the block."""
-        wire = self._take()
+    def _sharing(self, wire: Wire) -> Iterator[Wire]:
+        """For the length of the block the caller's; afterwards free for others, if it is still good."""
         try:
             yield wire
         finally:
@@ -283,21 +230,34 @@ class Wires:
         return self._on_shared(lambda wire: wire.commands(batch))
 
     def _on_shared(self, send: Callable[[Wire], list[Any]]) -> list[Any]:
-        # A wire that was idle may have been cut meanwhile: one fresh try then.
-        with self.borrow() as wire:
+        deadline = time.monotonic() + max(0.0, self._command_timeout - self._connect_timeout)  # for one more try
+        with self._sharing(self._take()) as wire:
             stale = wire.used
             try:
                 return send(wire)
+            except SlotElsewhere:
+                wire.close()
+                if time.monotonic() > deadline:
+                    raise
             except BrokerUnavailable as error:
                 wire.close()
+                # A wire that was idle may have been cut meanwhile: one fresh try then.
                 if not stale or isinstance(error.__cause__, server_says.TimeoutError):
                     raise
         self._drop_free()
-        fresh = self.open()
-        replies = send(fresh)
-        with self._lock:
-            self._free.append(fresh)
-        return replies
+        return self._on_fresh(send, deadline)
+
+    def _on_fresh(self, send: Callable[[Wire], list[Any]], deadline: float) -> list[Any]:
+        """Send on a new wire, and follow the namespace to wherever its cluster has moved it or is moving it."""
+        while True:
+            with self._sharing(self.open()) as wire:
+                try:
+                    return send(wire)
+                except BrokerUnavailable as error:
+                    wire.close()
+                    if not isinstance(error, SlotElsewhere) or time.monotonic() > deadline:
+                        raise
+            time.sleep(FOLLOW_PAUSE_SECONDS)
 
     @property
     def used(self) -> bool:

@@ -26,11 +26,12 @@ def nobody_knows() -> None:
 @pytest.fixture
 def fleet(own_server: Callable[..., ServerProcess], engine: Engine, namespace: str) -> Iterator[Fleet]:
     server = own_server()
+    settings = engine.settings(server, namespace)
     rules = acl_rules(namespace, "worker").replace("CHANGE-ME", "secret")
     assert server.client().execute_command(*rules.split())
     server.client().execute_command("ACL", "SETUSER", "default", "off", "nopass", "-@all")
     url = server.url.replace("unix://", "unix://worker:secret@")
-    settings = engine.settings(server, namespace).model_copy(update={"redis_url": url})
+    settings = settings.model_copy(update={"redis_url": url})
     made = Fleet(settings)
     before = use_fleet(made)
     with use(settings):

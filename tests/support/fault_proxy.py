@@ -60,7 +60,7 @@ OOM: Final = refused("OOM command not allowed when used memory > 'maxmemory'.")
 READONLY: Final = refused("READONLY You can't write against a read only replica.")
 NOSCRIPT: Final = refused("NOSCRIPT No matching script. Please use EVAL.")
 LOADING: Final = refused("LOADING Redis is loading the dataset in memory")
-MOVED: Final = refused("MOVED 3999 127.0.0.1:6381")
+MOVED: Final = refused("MOVED 3999 127.0.0.1:1")
 CLUSTERDOWN: Final = refused("CLUSTERDOWN The cluster is down")
 NOPERM: Final = refused("NOPERM User worker has no permissions to run the 'evalsha' command")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -12,11 +13,14 @@ from typing import Any
 import redis
 
 from brokers.errors import EmbeddedServerError
+from brokers.redis.health import acl_rules
 from brokers.server_binary import find_server_binary
 from tests.support.waiting import wait_until
 
 PROGRAMS = ("embedded", "redis-server")
 """``embedded``: what a user without a server gets. ``redis-server``: the distribution's, the oldest that we support."""
+
+PASSWORD = "pass-of-the-tests"
 
 
 def find_program(name: str) -> Path | None:
@@ -47,11 +51,28 @@ class ServerProcess:
         self._command += ["--dir", str(self.folder), "--save", "", "--appendonly", "no", "--maxmemory-policy"]
         self._command += ["noeviction", "--bind", "127.0.0.1", *options]
         self._process: subprocess.Popen[bytes] | None = None
+        self._least_rights = program.name == "redis-server"  # the oldest server stands for the strictest operator
+        self._users: dict[str, list[str]] = {}
 
     @property
     def url(self) -> str:
         """Where to find it."""
         return f"unix://{self.socket}"
+
+    def url_for(self, namespace: str) -> str:
+        """Where to find it, for the clients and workers of a namespace.
+
+        On ``redis-server`` they come as a user with the rights that ``orchestrator acl`` prints, and no others.
+        """
+        if not self._least_rights:
+            return self.url
+        user = f"user-of-{namespace}"
+        if user not in self._users:
+            rules = acl_rules(namespace, user).replace("CHANGE-ME", PASSWORD).split()[3:]
+            with self.client() as client:
+                assert client.execute_command("ACL", "SETUSER", user, *rules)
+            self._users[user] = rules
+        return f"unix://{user}:{PASSWORD}@{self.socket}"
 
     @property
     def tcp_url(self) -> str:
@@ -64,7 +85,8 @@ class ServerProcess:
 
     def start(self) -> ServerProcess:
         self.socket.unlink(missing_ok=True)
-        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        users = [word for user, rules in self._users.items() for word in ("--user", user, *rules)]
+        self._process = subprocess.Popen([*self._command, *users], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         wait_until(self._answers, message=f"{self._command[0]} answers")
         return self
 
@@ -86,6 +108,16 @@ class ServerProcess:
             self._process.kill()
             self._process.wait()
             self._process = None
+
+    def freeze(self) -> None:
+        """SIGSTOP: it keeps its connections and answers nobody."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
 
     def close(self) -> None:
         """End it and remove its folder."""

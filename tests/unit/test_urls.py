@@ -39,6 +39,10 @@ UNDERSTOOD = [
             ssl_keyfile="/k.pem",
         ),
     ),
+    (
+        "rediss://h?ssl_check_hostname=False&ssl_password=p%26w",
+        ServerAddress("rediss", "h", tls=True, ssl_check_hostname=False, ssl_password="p&w"),
+    ),
     ("unix:///run/r.sock", ServerAddress("unix", path="/run/r.sock")),
     ("unix:///run/user@1000/my%20r.sock?db=2", ServerAddress("unix", path="/run/user@1000/my r.sock", db=2)),
     ("unix://ann:pw@/r.sock", ServerAddress("unix", path="/r.sock", username="ann", password="pw")),
@@ -95,6 +99,7 @@ REFUSED = [
     ("redis://h?sentinel_password=x", "option: 'sentinel_password' is not known"),
     ("redis://h?ssl_keyfile=/k", "option: ssl_keyfile needs TLS: rediss://"),
     ("rediss://h?ssl_cert_reqs=maybe", "option: ssl_cert_reqs is 'maybe'; use one of none, optional, required"),
+    ("rediss://h?ssl_check_hostname=0", "option: ssl_check_hostname is '0'; use true or false"),
     ("redis://:pw@h?password=x", "user or password: given twice"),
     ("redis://:p/w@h", "must be written %2F"),
     ("redis://:p#w@h", "must be written %2F"),

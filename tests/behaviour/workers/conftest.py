@@ -19,7 +19,11 @@ from tests.support.worker_process import APP, QUICK, StartWorker, WorkerProcess,
 def fleet(server: ServerProcess, namespace: str) -> Iterator[Fleet]:
     """This process's fleet."""
     settings = Settings(
-        redis_url=server.url, namespace=namespace, lease_seconds=2, beat_seconds=0.5, command_timeout_seconds=5
+        redis_url=server.url_for(namespace),
+        namespace=namespace,
+        lease_seconds=2,
+        beat_seconds=0.5,
+        command_timeout_seconds=5,
     )
     with all_settings.use(settings):
         made = Fleet(settings)
@@ -32,7 +36,8 @@ def fleet(server: ServerProcess, namespace: str) -> Iterator[Fleet]:
 @pytest.fixture
 def worker_environment(server: ServerProcess, namespace: str) -> dict[str, str]:
     """The environment of a process that belongs to this test's fleet."""
-    return clean_environment(**QUICK, ORCHESTRATOR_REDIS_URL=server.url, ORCHESTRATOR_NAMESPACE=namespace)
+    url = server.url_for(namespace)
+    return clean_environment(**QUICK, ORCHESTRATOR_REDIS_URL=url, ORCHESTRATOR_NAMESPACE=namespace)
 
 
 @pytest.fixture

@@ -137,11 +137,11 @@ def test_a_worker_goes_on_when_its_server_was_away(
     own_server: Callable[..., ServerProcess], start_worker: StartWorker, namespace: str, tmp_path: Path
 ) -> None:
     server = own_server()
-    settings = Settings(redis_url=server.url, namespace=namespace)
+    settings = Settings(redis_url=server.url_for(namespace), namespace=namespace)
     with use(settings):
         made = Fleet(settings)
         before = use_fleet(made)
-        worker = start_worker("-c", "2", ready=2, ORCHESTRATOR_REDIS_URL=server.url)
+        worker = start_worker("-c", "2", ready=2, ORCHESTRATOR_REDIS_URL=server.url_for(namespace))
         assert app.add.delay(1, 2).result(timeout=20) == 3
         server.kill()
         worker.wait_output("running calls go on")
