@@ -27,6 +27,8 @@ class Status:
     QUEUED: Final = b"Q"
     RUNNING: Final = b"R"
     CANCELLING: Final = b"X"  # someone asked the running call to stop
+    AWAY: Final = b"A"  # a foreign Celery application has it, and has not begun
+    AWAY_RUNNING: Final = b"B"  # it runs there
     COMPLETED: Final = b"C"
     FAILED: Final = b"F"
     CANCELLED: Final = b"K"
@@ -107,6 +109,18 @@ class Settlement(NamedTuple):
     delay_ms: int = 0
     behind: str = ""
     drop_body: int = 0  # 1: the arguments are large and nobody will want them again
+
+
+class KillVerdict(NamedTuple):
+    """What becomes of a call whose process was killed because the call did not stop.
+
+    ``how`` is ``FAILED``, ``CANCELLED`` or ``RETRY`` of :class:`Ending`. ``text`` is one sentence; a zero byte and the
+    last stack of the call may follow.
+    """
+
+    how: str
+    text: str
+    delay_ms: int = 0  # until the retry
 
 
 class Record(NamedTuple):

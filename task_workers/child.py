@@ -29,10 +29,12 @@ from orchestrator.fleet import current_fleet
 from orchestrator.slots import Slots, SlotsOptions
 from task_workers import logs
 from task_workers.app import import_app
+from task_workers.last_stack import tell_stacks
 from task_workers.options import ChildSpec
 from task_workers.slot_table import SlotTable
 
 ORPHANED: Final = 70  # exit code of a child whose supervisor has gone
+PULSE_SHARE: Final = 1 / 8  # of a lease, between two signs of life to the supervisor
 EARLY: Final = 0.9  # the replacement is asked for when so much of --max-tasks-per-child is done: capacity stays
 
 
@@ -124,7 +126,8 @@ class Child:
         self._recycling = False
         on_end = self._count if spec.max_tasks is not None else None
         options = SlotsOptions(spec.queues, spec.threads, spec.async_concurrency, spec.consumer)
-        self.slots = Slots(current_fleet(), options, SlotTable(spec.table_fd, on_end))
+        self._table = SlotTable(spec.table_fd, on_end)
+        self.slots = Slots(current_fleet(), options, self._table)
 
     def run(self) -> None:
         """Work until told to stop; does not return."""
@@ -152,6 +155,13 @@ class Child:
                     if order.get("why") == "SIGTERM":
                         self._recycle("it got SIGTERM")
                     self._end_soon(order.get("grace_seconds", self._spec.shutdown_timeout_seconds))
+
+    def pulse(self) -> None:
+        """Show for ever that this process is not frozen, and when it has heard from the server; a thread of its own."""
+        seconds = max(0.05, current_fleet().settings.lease_seconds * PULSE_SHARE)
+        while True:
+            self._table.pulse(self.slots.heard_at)
+            time.sleep(seconds)
 
     def _count(self, ended: int) -> None:
         most = self._spec.max_tasks or 0
@@ -193,6 +203,7 @@ def main() -> None:
     wake_fd = handle_signals()
     faulthandler.enable(all_threads=False)  # a crash in C code says where
     logs.set_up(spec.log_level, spec.log_format, f"{spec.number}")
+    tell_stacks(spec.stacks_fd)
     failpoints.arm(os.environ.get(failpoints.VARIABLE))
     try:
         for app in spec.apps:
@@ -207,6 +218,7 @@ def main() -> None:
         supervisor.tell("failed", text=text)
         leave(1)
     threading.Thread(target=child.obey, args=(wake_fd,), name="orders", daemon=True).start()
+    threading.Thread(target=child.pulse, name="pulse", daemon=True).start()
     try:
         child.run()
     except BaseException:  # threads of the user's would keep a process whose main thread has failed

@@ -13,8 +13,12 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Set
 from typing import Any, Final, NamedTuple
 
+from brokers.contract import KillVerdict
+from task_workers.last_stack import StackFile
+from task_workers.memory import peak_mb
 from task_workers.options import ChildSpec, WorkerOptions
 from task_workers.slot_table import TableReader, open_table
 
@@ -56,9 +60,11 @@ class ChildHandle:
         self.replaces: ChildHandle | None = None
         self.replaced = False  # somebody else has its place already
         self.killed_because: str | None = None
-        self.verdicts: dict[str, tuple[str, str]] = {}
+        self.verdicts: dict[str, KillVerdict] = {}
         self.charge = True
         self._process: subprocess.Popen[bytes] | None = None
+        self._stacks: StackFile | None = None
+        self._peak_mb = 0.0  # known when it has ended
 
     def launch(self) -> None:
         """Start the process. Raises OSError when the system does not let us."""
@@ -66,6 +72,7 @@ class ChildHandle:
         table = open_table(WAITING_ROWS + options.threads + options.async_concurrency)
         events, events_child = os.pipe()
         try:
+            stacks = self._stacks = StackFile()
             self.table = TableReader(table)
             spec = ChildSpec(
                 options.apps,
@@ -79,14 +86,19 @@ class ChildHandle:
                 options.log_level,
                 options.log_format,
                 table,
+                stacks.fd,
                 events_child,
                 os.getpid(),
             )
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "task_workers.child"], stdin=subprocess.PIPE, pass_fds=(table, events_child)
+                [sys.executable, "-m", "task_workers.child"],
+                stdin=subprocess.PIPE,
+                pass_fds=(table, stacks.fd, events_child),
             )
         except BaseException:
             os.close(events)
+            if self._stacks is not None:
+                self._stacks.close()
             raise
         finally:
             os.close(table)
@@ -108,8 +120,15 @@ class ChildHandle:
 
     def _await_end(self, listener: threading.Thread) -> None:
         # Not the end of its event pipe: a program that a task has forked may keep that open.
-        assert self._process is not None
-        self._process.wait()
+        process = self._process
+        assert process is not None
+        try:
+            _, status, used = os.wait4(process.pid, 0)  # as wait(), and it tells the memory
+        except ChildProcessError:  # a supervisor that was started with SIGCHLD ignored never learns how children end
+            process.wait()
+        else:
+            self._peak_mb = peak_mb(used)
+            process.returncode = os.waitstatus_to_exitcode(status)
         listener.join(0.5)  # its last words come first
         self._news.put(News("died", self))
 
@@ -129,13 +148,25 @@ class ChildHandle:
         self.asked_to_end = True
         self._tell({"do": "drain", "grace_seconds": grace_seconds})
 
-    def kill(self, because: str, verdicts: dict[str, tuple[str, str]] | None = None, charge: bool = False) -> None:
-        """SIGKILL. ``verdicts``: calls that end with it; the others are given to other workers, uncharged."""
+    def condemn(self, because: str, verdicts: dict[str, KillVerdict]) -> None:
+        """It will be killed: from now on its death is our doing, so that none of its calls is charged for it.
+
+        ``verdicts``: what becomes of the calls that are the reason; the others are given to other workers.
+        """
         if self.killed_because is None:
-            self.killed_because, self.charge = because, charge
-        self.verdicts.update(verdicts or {})
-        if self._process is not None:
-            self._process.kill()
+            self.killed_because, self.charge = because, False
+        self.verdicts.update(verdicts)
+
+    def kill(self, because: str) -> None:
+        """SIGKILL; what ran in it is given to other workers, uncharged, unless there is a verdict."""
+        self.condemn(because, {})
+        if not self.ended:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
+
+    def last_stacks(self, threads: Set[int]) -> dict[int, str]:
+        """The Python stacks of its threads now, as text by thread; takes half a second if it does not tell these."""
+        return {} if self._stacks is None else self._stacks.ask(self.pid, threads, lambda: self.ended)
 
     # -- what is known -------------------------------------------------------------------------------------------
 
@@ -145,16 +176,18 @@ class ChildHandle:
 
     @property
     def ended(self) -> bool:
-        """Whether the process is gone."""
-        return self._process is None or self._process.poll() is not None
+        """Whether the process is known to be gone."""
+        return self._process is None or self._process.returncode is not None
 
     @property
     def exit_code(self) -> int | None:
-        return None if self._process is None else self._process.poll()
+        # Not poll(): the thread that waits for the end wants to be told how much memory was used.
+        return None if self._process is None else self._process.returncode
 
     def how_it_ended(self) -> str:
-        """For people: what became of the process."""
-        return explained(self.exit_code or 0)
+        """For people: what became of the process, and how much memory it had used."""
+        told = explained(self.exit_code or 0)
+        return f"{told}; peak memory {self._peak_mb:.0f} MiB" if self._peak_mb else told
 
     def facts(self, name: str) -> dict[str, str]:
         """What the consumer says of itself; nothing before it knows its tasks."""
@@ -180,6 +213,8 @@ class ChildHandle:
             with contextlib.suppress(OSError):
                 self._process.stdin.close()
         self.table.close()
+        if self._stacks is not None:
+            self._stacks.close()
 
 
 def explained(code: int) -> str:

@@ -2,6 +2,11 @@
 
 The child has tried first (an exception inside the task). What is left sits in C code, or refuses; the process is the
 smallest thing that can be stopped then. The call gets its verdict, the child's other calls go to other workers.
+
+The verdict on a call that is past its deadline: another attempt while its task allows retries, as after any other
+timeout, else TimedOut. The child has written down which, because only it knows the task. A task with a
+``retry_condition_fn`` is not retried: the condition would have to be asked here, where the app is not loaded. A call
+that was cancelled ends Cancelled. Either way the last Python stack of the call is kept with the run.
 """
 
 from __future__ import annotations
@@ -9,15 +14,39 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
-from typing import Final
+from collections.abc import Callable, Iterable, Set
+from typing import Final, Protocol
 
+from brokers.contract import Ending, KillVerdict
 from orchestrator.chores import Chore
-from task_workers.child_handle import ChildHandle
-from task_workers.slot_table import Row
+from task_workers.slot_table import Row, TableReader
 
 log = logging.getLogger("orchestrator.worker")
 LOOK_SECONDS: Final = 0.2
+
+
+class Mortal(Protocol):
+    """A child process, as far as it concerns the killer."""
+
+    number: int
+    killed_because: str | None
+
+    @property
+    def pid(self) -> int:
+        """Its process."""
+
+    @property
+    def table(self) -> TableReader:
+        """What it runs."""
+
+    def condemn(self, because: str, verdicts: dict[str, KillVerdict]) -> None:
+        """It will be killed: from now on its death is our doing."""
+
+    def last_stacks(self, threads: Set[int]) -> dict[int, str]:
+        """The Python stacks of its threads now, as text by thread; these at least."""
+
+    def kill(self, because: str) -> None:
+        """SIGKILL."""
 
 
 class Killer(Chore):
@@ -30,7 +59,7 @@ class Killer(Chore):
 
     name = "killer"
 
-    def __init__(self, children: Callable[[], Iterable[ChildHandle]], grace_seconds: float) -> None:
+    def __init__(self, children: Callable[[], Iterable[Mortal]], grace_seconds: float) -> None:
         super().__init__()
         self._children, self._grace = children, grace_seconds
         self._cancelled: dict[str, float] = {}  # run id -> when it was asked to stop
@@ -51,25 +80,48 @@ class Killer(Chore):
             for run_id in due:
                 del self._cancelled[run_id]
         for child in self._children():
+            if child.killed_because is not None:
+                continue  # it is dying already
             doomed = [row for row in child.table.rows() if row.run_id in due or _late(row, now)]
             # Twice: a row may be read while it is being written, and a kill cannot be taken back.
             still = {row.run_id: row for row in child.table.rows()} if doomed else {}
-            verdicts = {
-                row.run_id: self._verdict(row, due)
+            rows = [
+                still[row.run_id]
                 for row in doomed
                 if row.run_id in still and (row.run_id in due or _late(still[row.run_id], now))
-            }
-            if verdicts:
-                for run_id, (_, text) in verdicts.items():
-                    log.warning("run %s: %s (child %d, process %d)", run_id, text, child.number, child.pid)
-                child.kill(f"killed for {', '.join(verdicts)}", verdicts)
+            ]
+            if rows:
+                self._kill(child, rows, due)
         return LOOK_SECONDS
 
-    def _verdict(self, row: Row, cancelled: set[str]) -> tuple[str, str]:
+    def _kill(self, child: Mortal, rows: list[Row], cancelled: set[str]) -> None:
+        verdicts = {row.run_id: self._verdict(row, cancelled) for row in rows}
+        why = f"killed for {', '.join(verdicts)}"
+        child.condemn(why, verdicts)
+        try:
+            child.condemn(why, self._with_stacks(child, rows, verdicts))
+        finally:
+            child.kill(why)
+
+    def _with_stacks(self, child: Mortal, rows: list[Row], verdicts: dict[str, KillVerdict]) -> dict[str, KillVerdict]:
+        stacks, told = child.last_stacks({row.thread for row in rows}), dict(verdicts)
+        for row in rows:
+            verdict, stack = verdicts[row.run_id], stacks.get(row.thread, "")
+            text = f"{verdict.text} (child {child.number}, process {child.pid})"
+            log.warning("run %s: %s%s", row.run_id, text, stack and f"\n{stack}")
+            if stack:
+                told[row.run_id] = verdict._replace(text=f"{verdict.text}\0{stack}")
+        return told
+
+    def _verdict(self, row: Row, cancelled: set[str]) -> KillVerdict:
         if row.run_id in cancelled:
-            return "K", f"cancelled; its process was killed after {self._grace:g} s of grace"
+            text = f"cancelled; its process was killed after {self._grace:g} s of grace"
+            return KillVerdict(Ending.CANCELLED, text)
         seconds = row.deadline - row.started
-        return "F", f"timed out: it still ran after {seconds:.3g} s and did not stop; its process was killed"
+        text = f"timed out: it still ran after {seconds:.3g} s and did not stop; its process was killed"
+        if row.retry_seconds is None:
+            return KillVerdict(Ending.FAILED, text)
+        return KillVerdict(Ending.RETRY, f"{text}; again in {row.retry_seconds:.3g} s", int(row.retry_seconds * 1000))
 
 
 def _late(row: Row, now: float) -> bool:

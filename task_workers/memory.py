@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
+import sys
 from typing import Final
 
 _PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
@@ -26,3 +28,12 @@ def _resident_by_ps(pid: int) -> float:
     """Where there is no /proc (macOS): ``ps`` tells kibibytes."""
     told = subprocess.run(["ps", "-o", "rss=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout
     return int(told) / 1024 if told.strip().isdigit() else 0.0
+
+
+def peak_mb(used: resource.struct_rusage) -> float:
+    """The most memory (MiB) that a process occupied at once, of what the system tells when it has ended.
+
+    >>> peak_mb(resource.getrusage(resource.RUSAGE_SELF)) > 1
+    True
+    """
+    return used.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)

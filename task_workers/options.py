@@ -126,6 +126,7 @@ class ChildSpec:
     log_level: str
     log_format: str
     table_fd: int
+    stacks_fd: int
     events_fd: int
     parent_pid: int
 

@@ -1,10 +1,14 @@
-"""Gives back what waits in a child that is frozen in C code.
+"""Gives back what waits in a child that is frozen in C code, or cut off from the server for a whole lease.
 
 A child hands back by itself what waits behind a long call, unless that call keeps the interpreter's lock: then none of
-its threads gets to run. The supervisor sees it from outside: a call that the server holds for the child, that the child
-does not run, for longer than half a lease. From then on the child itself asks the server before it starts such a call
-(it may have been taken over), so that none is run twice. The exception is the price: calls that had ended in the last
-milliseconds before the process froze, whose outcomes it could not send, are run again as if it had died.
+its threads gets to run. The supervisor sees it from outside: the child's pulse has stopped, and there is a call that
+the server holds for it and that it does not run, both for longer than half a lease. From then on the child itself asks
+the server before it starts such a call (it may have been taken over), so that none is run twice. The exception is the
+price: calls that had ended in the last milliseconds before the process froze, whose outcomes it could not send, are run
+again as if it had died.
+
+A child that has a pulse and does not reach the server may keep the outcomes of many calls that have ended: it is left
+alone for a lease, like a worker that is cut off as a whole, and sends them when it is back.
 """
 
 from __future__ import annotations
@@ -38,6 +42,7 @@ class Releaser(Chore):
     def __init__(self, fleet: Fleet, queues: Sequence[str], children: Callable[[], Iterable[ChildHandle]]) -> None:
         super().__init__()
         self._fleet, self._children = fleet, children
+        self._lease = fleet.settings.lease_seconds
         self._patience = fleet.settings.lease_seconds / 2 + MARGIN_SECONDS
         self._routes = [route for lane in (SYNC_LANE, ASYNC_LANE) for route in routes_of(list(queues), lane)]
         self._first_seen: dict[str, float] = {}  # ticket of a call that waits -> when we saw it first
@@ -58,8 +63,18 @@ class Releaser(Chore):
         running = {row.run_id for row in child.table.rows()}
         seen = {ticket: self._first_seen.get(ticket, now) for ticket, run_id in held.items() if run_id not in running}
         stuck = [ticket for ticket, since in seen.items() if now - since > self._patience]
-        if stuck:
-            log.warning("child %d is stuck: %d calls that wait in it are handed back", child.number, len(stuck))
+        why = self._why_out_of_reach(child)
+        if stuck and why:
+            log.warning("child %d %s: %d calls that wait in it are handed back", child.number, why, len(stuck))
             settlements = [Settlement(ticket, held[ticket], Ending.HAND_BACK, b"", 0) for ticket in stuck]
             self._fleet.broker.complete(child.consumer, settlements)
-        return {ticket: since for ticket, since in seen.items() if ticket not in stuck}
+            return {ticket: since for ticket, since in seen.items() if ticket not in stuck}
+        return seen
+
+    def _why_out_of_reach(self, child: ChildHandle) -> str | None:
+        now, pulse = time.monotonic(), child.table.pulse()
+        if now - pulse.awake > self._patience:
+            return "is stuck"
+        if now - pulse.heard > self._lease + MARGIN_SECONDS:
+            return "is cut off from the server"
+        return None

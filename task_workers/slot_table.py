@@ -1,8 +1,8 @@
-"""Which call runs in which place of a child process, in memory that outlives the child.
+"""Which call runs in which place of a child process, and when the child last showed life, in memory that outlives it.
 
 The child writes (about half a microsecond per call), its supervisor reads: to know after a death which calls died with
-the process, and during life which have run longer than they may. Nobody locks: a row has one writer, and a reader that
-is about to kill looks twice.
+the process, and during life which have run longer than they may, and what is to follow then. Nobody locks: a row has
+one writer, and a reader that is about to kill looks twice.
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ import time
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-ROW_BYTES: Final = 64
-_ROW: Final = struct.Struct("<36s4xdd8x")  # run id (a zero byte first: free), started, to be killed at (0: never)
-_MOMENT: Final = struct.Struct("<d")
-_DEADLINE_AT: Final = 48
+# run id (a zero byte first: free), started, thread, seconds until a retry (below 0: none), to be killed at (0: never)
+_ROW: Final = struct.Struct("<36s4xdQdd")
+_KILL: Final = struct.Struct("<dd")  # the last two
+_KILL_AT: Final = _ROW.size - _KILL.size
+_PULSE: Final = struct.Struct("<dd")  # before all rows
 _NO_PLACE: Final = -1
+_NO_RETRY: Final = -1.0
 
 
 class Row(NamedTuple):
@@ -28,17 +30,30 @@ class Row(NamedTuple):
 
     run_id: str
     started: float
-    deadline: float
+    thread: int  # as ``threading.get_ident()`` tells it
+    retry_seconds: float | None  # after being killed past its deadline; None: no retry
+    deadline: float  # 0: none
+
+
+class Pulse(NamedTuple):
+    """When the child last showed life; moments as in :class:`Row`."""
+
+    awake: float  # its threads were running
+    heard: float  # the server answered it
+
+
+def unnamed_file(purpose: str) -> int:
+    """The descriptor of an empty file that belongs to whoever holds it and has no name on any disk."""
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create(purpose)  # not a file in /tmp: a disk's write-back must not slow down calls
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())
 
 
 def open_table(rows: int) -> int:
-    """The descriptor of an empty table; it belongs to whoever holds it and has no name on any disk."""
-    if hasattr(os, "memfd_create"):
-        fd = os.memfd_create("slots")  # not a file in /tmp: a disk's write-back must not slow down calls
-    else:
-        with tempfile.TemporaryFile() as file:
-            fd = os.dup(file.fileno())
-    os.ftruncate(fd, rows * ROW_BYTES)
+    """The descriptor of an empty table."""
+    fd = unnamed_file("slots")
+    os.ftruncate(fd, _PULSE.size + rows * _ROW.size)
     return fd
 
 
@@ -53,10 +68,15 @@ class SlotTable:
     def __init__(self, fd: int, on_end: Callable[[int], None] | None = None) -> None:
         size = os.fstat(fd).st_size
         self._memory = mmap.mmap(fd, size)
-        self._free = list(range(size // ROW_BYTES - 1, -1, -1))
+        self._free = list(range((size - _PULSE.size) // _ROW.size - 1, -1, -1))
         self._lock = threading.Lock()
         self._on_end = on_end
         self._ended = 0
+        self.pulse(time.monotonic())
+
+    def pulse(self, heard: float) -> None:
+        """The threads of this process are running; ``heard``: when the server answered last."""
+        _PULSE.pack_into(self._memory, 0, time.monotonic(), heard)
 
     def take_place(self) -> int:
         """A free row. There is none when hundreds of calls wait for others; those beyond are not written down."""
@@ -72,17 +92,20 @@ class SlotTable:
     def note(self, place: int, run_id: str) -> None:
         """This call runs there now."""
         if place != _NO_PLACE:
-            _ROW.pack_into(self._memory, place * ROW_BYTES, run_id.encode(), time.monotonic(), 0.0)
+            row = (run_id.encode(), time.monotonic(), threading.get_ident(), _NO_RETRY, 0.0)
+            _ROW.pack_into(self._memory, _PULSE.size + place * _ROW.size, *row)
 
-    def note_deadline(self, place: int, seconds: float) -> None:
-        """The call is to be killed if it still runs after so many seconds."""
+    def note_deadline(self, place: int, seconds: float, retry_seconds: float | None) -> None:
+        """The call is to be killed if it still runs after so many seconds, and what is to follow then."""
         if place != _NO_PLACE:
-            _MOMENT.pack_into(self._memory, place * ROW_BYTES + _DEADLINE_AT, time.monotonic() + seconds)
+            retry = _NO_RETRY if retry_seconds is None else retry_seconds
+            at = _PULSE.size + place * _ROW.size + _KILL_AT
+            _KILL.pack_into(self._memory, at, retry, time.monotonic() + seconds)
 
     def clear(self, place: int) -> None:
         """Nothing runs there."""
         if place != _NO_PLACE:
-            self._memory[place * ROW_BYTES] = 0
+            self._memory[_PULSE.size + place * _ROW.size] = 0
         if self._on_end is not None:
             with self._lock:
                 self._ended += 1
@@ -107,12 +130,23 @@ class TableReader:
         with self._lock:
             if self._closed:
                 return []
-            snapshot = self._memory[:]
+            snapshot = self._memory[_PULSE.size :]
         return [
-            Row(run_id.rstrip(b"\0").decode("ascii", "replace"), started, deadline)
-            for run_id, started, deadline in _ROW.iter_unpack(snapshot)
+            Row(
+                run_id.rstrip(b"\0").decode("ascii", "replace"),
+                started,
+                thread,
+                None if retry < 0 else retry,
+                deadline,
+            )
+            for run_id, started, thread, retry, deadline in _ROW.iter_unpack(snapshot)
             if run_id[0]
         ]
+
+    def pulse(self) -> Pulse:
+        """When the child last showed life."""
+        with self._lock:
+            return Pulse(0.0, 0.0) if self._closed else Pulse(*_PULSE.unpack_from(self._memory))
 
     def runs(self, run_id: str) -> bool:
         """Whether this call runs now."""

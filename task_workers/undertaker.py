@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from brokers.contract import KillVerdict
 from orchestrator.chores import Chore
 from orchestrator.errors import BrokerError
 from orchestrator.fleet import Fleet
@@ -20,7 +21,7 @@ class Death(NamedTuple):
 
     consumer: str
     running: Mapping[str, str]  # run id -> reason, charged with a crash
-    verdicts: Mapping[str, tuple[str, str]]  # run id -> (status letter, text), ended with it
+    verdicts: Mapping[str, KillVerdict]  # run id -> what becomes of a call for which it was killed
     charge_noted: bool
 
 
@@ -37,6 +38,8 @@ class Undertaker(Chore):
 
     def report(self, death: Death) -> None:
         """This consumer is dead: told to the server at once, or as soon as it is back."""
+        for run_id, verdict in death.verdicts.items():
+            self._fleet.logs.add(run_id, "WARNING", verdict.text.replace("\0", "\n"), time.time())
         with self._lock:
             self._deaths.append(death)
         self.wake()
@@ -50,6 +53,8 @@ class Undertaker(Chore):
 
     def _take_over(self, death: Death) -> None:
         settings = self._fleet.settings
+        if self._fleet.logs.waiting:
+            self._fleet.logs.flush()  # before the ends: who sees an end finds the lines
         moved = self._fleet.broker.take_over(
             death.consumer,
             running=death.running,

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from brokers.contract import Delivery
+from orchestrator.engine import Attempt, policy_of
 
 
 class RunningCall:
@@ -29,3 +30,14 @@ class RunningCall:
         self.cancelled = True
         if self.interrupt is not None:
             self.interrupt()
+
+
+def delay_after_kill(attempt: Attempt) -> float | None:
+    """Seconds until the retry that follows if this attempt's process has to be killed; ``None``: none does.
+
+    A task with a ``retry_condition_fn`` is not retried: the condition cannot be asked when the process is gone.
+    """
+    policy = policy_of(attempt.options)
+    if attempt.options.retry_condition_fn is not None or not policy.allows(attempt.retries):
+        return None
+    return policy.delay_before(attempt.retries)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from brokers.contract import Ending, Status
+from brokers.contract import Ending, KillVerdict, Status
 from brokers.redis.broker import RedisBroker
 from brokers.redis.keys import routes_of
 from tests.support.carriage import Calls, assert_nothing_left
@@ -99,6 +99,45 @@ def test_a_verdict_ends_the_call(calls: Calls, broker: RedisBroker) -> None:
     assert calls.status(unwanted.run_id) == Status.CANCELLED
     assert calls.status(dependant) == Status.NOT_READY
     assert calls.run_all() == [other.run_id]
+    assert_nothing_left(broker)
+
+
+def test_a_verdict_may_be_another_attempt(calls: Calls, broker: RedisBroker) -> None:
+    run_id = calls.submit()
+    dependant = calls.submit(after=(run_id,))
+    delivery = calls.take_one("killed")
+    broker.started([(delivery.ticket, run_id)])
+    broker.take_over("killed", verdicts={run_id: KillVerdict("D", "timed out\0in a stack", 60_000)}, charge_noted=False)
+    record = calls.record(run_id)
+    assert (record.status, record.retries, record.crashes) == (Status.DELAYED, 1, 0)
+    assert calls.take() == []
+    assert 50 < (broker.move() or 0) <= 60  # seconds, by the server's clock
+    assert not calls.end(delivery)  # the late outcome of the one that was killed
+    assert calls.status(dependant) == Status.PARKED
+    assert broker.cancel([run_id]) == [Status.DELAYED]
+    assert_nothing_left(broker)
+
+
+def test_another_attempt_that_is_due_at_once_comes_again_as_a_retry(calls: Calls, broker: RedisBroker) -> None:
+    run_id = calls.submit(l="one|1")
+    waiting = calls.submit(l="one|1")
+    calls.take_one("killed")
+    broker.take_over("killed", verdicts={run_id: KillVerdict("D", "timed out", 0)}, charge_noted=False)
+    seen = {}
+    while len(seen) < 2:
+        delivery = calls.wait_for_one()
+        seen[delivery.run_id] = (delivery.retries, delivery.crashes)
+        assert calls.end(delivery)
+    assert seen == {run_id: (1, 0), waiting: (0, 0)}
+    assert_nothing_left(broker)
+
+
+def test_a_call_that_was_to_be_cancelled_gets_no_other_attempt(calls: Calls, broker: RedisBroker) -> None:
+    run_id = calls.submit()
+    calls.take_one("killed")
+    broker.cancel([run_id])
+    broker.take_over("killed", verdicts={run_id: KillVerdict("D", "timed out", 0)}, charge_noted=False)
+    assert calls.status(run_id) == Status.CANCELLED
     assert_nothing_left(broker)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Iterator
 
@@ -28,7 +29,7 @@ def test_a_running_call_can_be_read_until_it_is_cleared(fd: int) -> None:
     (row,) = reader.rows()
     assert row.run_id == run_id
     assert before <= row.started <= time.monotonic()
-    assert row.deadline == 0.0
+    assert (row.deadline, row.retry_seconds, row.thread) == (0.0, None, threading.get_ident())
     assert reader.runs(run_id)
     table.clear(place)
     assert reader.rows() == []
@@ -38,12 +39,18 @@ def test_a_deadline_belongs_to_one_call(fd: int) -> None:
     table, reader = SlotTable(fd), TableReader(fd)
     place = table.take_place()
     table.note(place, new_run_id())
-    table.note_deadline(place, 5.0)
+    before = time.monotonic()
+    table.note_deadline(place, 5.0, 0.25)
     (row,) = reader.rows()
-    assert 4.9 < row.deadline - time.monotonic() <= 5.0
+    assert before + 5.0 <= row.deadline <= time.monotonic() + 5.0
+    assert row.retry_seconds == 0.25
+    table.note_deadline(place, 5.0, None)
+    assert reader.rows()[0].retry_seconds is None
+    table.note_deadline(place, 5.0, 0.0)  # a retry at once is not none
+    assert reader.rows()[0].retry_seconds == 0.0
     table.clear(place)
     table.note(place, new_run_id())
-    assert reader.rows()[0].deadline == 0.0
+    assert (reader.rows()[0].deadline, reader.rows()[0].retry_seconds) == (0.0, None)
 
 
 def test_places_are_given_back_and_a_full_table_hinders_nobody(fd: int) -> None:
@@ -52,13 +59,25 @@ def test_places_are_given_back_and_a_full_table_hinders_nobody(fd: int) -> None:
     assert sorted(places) == [-1, 0, 1, 2, 3]
     for place in places:
         table.note(place, new_run_id())
-        table.note_deadline(place, 1.0)
+        table.note_deadline(place, 1.0, None)
     assert len(reader.rows()) == 4
     for place in places:
         table.clear(place)
         table.free_place(place)
     assert reader.rows() == []
     assert sorted(table.take_place() for _ in range(4)) == [0, 1, 2, 3]
+
+
+def test_the_pulse_tells_when_the_child_was_awake_and_when_it_heard_the_server(fd: int) -> None:
+    reader, before = TableReader(fd), time.monotonic()
+    table = SlotTable(fd)
+    table.note(table.take_place(), new_run_id())
+    assert all(before <= moment <= time.monotonic() for moment in reader.pulse())
+    later = time.monotonic()
+    table.pulse(heard=before)
+    assert reader.pulse().heard == before
+    assert later <= reader.pulse().awake <= time.monotonic()
+    assert len(reader.rows()) == 1  # the pulse is in nobody's way
 
 
 def test_ended_calls_are_counted_also_those_without_a_place(fd: int) -> None:

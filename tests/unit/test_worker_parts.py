@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.errors import ConfigurationError
+from orchestrator.errors import ConfigurationError, RemoteTraceback
 from orchestrator.outcomes import read_outcome
 from orchestrator.settings import Settings
 from task_workers.app import import_app, module_of_path
@@ -50,7 +50,7 @@ def test_queues_are_read_in_order_and_once() -> None:
 
 
 def test_a_childs_orders_survive_json() -> None:
-    spec = ChildSpec(("a",), "w.0ab", 0, ("q",), 1, 100, None, 25.0, "info", "text", 5, 6, 7)
+    spec = ChildSpec(("a",), "w.0ab", 0, ("q",), 1, 100, None, 25.0, "info", "text", 5, 6, 7, 8)
     told = json.dumps({name: getattr(spec, name) for name in ChildSpec.__dataclass_fields__})
     assert ChildSpec.from_json(json.loads(told)) == spec
 
@@ -114,6 +114,16 @@ def test_a_timeout_by_kill_reads_as_timed_out_and_another_failure_as_failed() ->
     with pytest.raises(TimeoutError, match="still ran"):
         state.result()
     assert type(read_outcome("r", b"F", b"\0for another reason").error()).__name__ == "RunFailed"
+
+
+@pytest.mark.parametrize(("status", "text"), [(b"F", "timed out: for ever"), (b"K", "cancelled; it was deaf")])
+def test_the_last_stack_of_a_run_whose_process_was_killed_is_the_cause_of_its_error(status: bytes, text: str) -> None:
+    state = read_outcome("r", status, f"\0{text}\0stack:\n  in f".encode())
+    assert state.message == text
+    error = state.error()
+    assert str(error) == text
+    assert isinstance(error.__cause__, RemoteTraceback)
+    assert str(error.__cause__) == "\nstack:\n  in f"
 
 
 @pytest.mark.parametrize("as_json", [False, True])

@@ -1,7 +1,8 @@
 #!lua flags=allow-oom
 -- take_over: give the calls of a consumer that is gone (or leaves) to the others.
 -- args: { consumer, { run = reason, ... } that were running, max deliveries, dead letter ttl ms, ttl ms, limit,
---         charge those noted as running (false when the consumer leaves in peace), { run = {status, text}, ... } verdicts }
+--         charge those noted as running (false when the consumer leaves in peace),
+--         { run = {how, text, delay ms}, ... } verdicts on calls for which it was killed }
 -- returns: { how many were moved, how many are left }
 local consumer, running, max_deliveries, dead_ttl, ttl, limit = args[1], args[2], args[3], args[4], args[5], args[6]
 local charge_noted, verdicts = args[7], args[8]
@@ -15,6 +16,13 @@ local function crashed(id, key, f, reason)
   finish(id, 'Z', '\0' .. text, dead_ttl, { f[3], f[4], f[5], f[6] })
 end
 
+local function obey(verdict, id, key, f)
+  if verdict[1] ~= 'D' then return finish(id, verdict[1], '\0' .. verdict[2], ttl, { f[3], f[4], f[5], f[6] }) end
+  redis.call('HINCRBY', key, 'a', 1)
+  redis.call('HSET', key, 's', 'D', 'e', '', 'o', '\0' .. verdict[2])
+  redis.call('ZADD', P .. 'delayed', now + verdict[3], id)
+end
+
 local function move(route, entry, id)
   local key, ticket = record(id), route .. ' ' .. entry
   take_off(ticket)
@@ -23,7 +31,7 @@ local function move(route, entry, id)
   moved = moved + 1
   if f[6] then leave_limit(f[6], id) end
   local verdict = verdicts[id]
-  if verdict then return finish(id, verdict[1], '\0' .. verdict[2], ttl, { f[3], f[4], f[5], f[6] }) end
+  if verdict and not (verdict[1] == 'D' and f[1] == 'X') then return obey(verdict, id, key, f) end
   if f[1] == 'X' then return end_now(id, 'K', 'cancelled; its worker is gone', ttl) end
   local reason = running[id]
   if not reason and charge_noted and f[1] == 'R' then reason = 'its worker was lost while it ran' end
