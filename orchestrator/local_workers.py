@@ -143,7 +143,7 @@ _shared = _Shared()
 
 def local_workers_for(fleet: Fleet, task: Task[..., Any]) -> FlowsWorkers | None:
     """Workers for a flow of this process; ``None`` when a live worker knows its task, or the server is not private."""
-    if fleet.embedded is None:
+    if fleet.embedded is None or fleet.broker.carried:
         return None
     queue = task.options.queue or fleet.settings.default_queue
     for facts in fleet.live_workers().values():

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.rabbitmq import RabbitMQ, is_installed
 from tests.support.servers import PROGRAMS, ServerProcess, find_program
 
 
@@ -35,6 +36,19 @@ def server(server_program: Path) -> Iterator[ServerProcess]:
     process = ServerProcess(server_program).start()
     yield process
     process.close()
+
+
+@pytest.fixture(scope="session")
+def rabbitmq() -> Iterator[RabbitMQ]:
+    """A RabbitMQ node, shared by the tests of this process: use a namespace of your own, and leave it running."""
+    if not is_installed():
+        reason = "no RabbitMQ on this machine (Debian: apt-get install rabbitmq-server)"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    node = RabbitMQ().start()
+    yield node
+    node.close()
 
 
 @pytest.fixture

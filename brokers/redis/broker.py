@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgpack
 
-from brokers.contract import Delivery, Envelope, Record, Settled, Settlement
+from brokers.contract import Delivery, Envelope, KillVerdict, Record, Settled, Settlement
 from brokers.errors import BrokerUnavailable
 
 from .keys import Keys
@@ -35,8 +35,9 @@ def unpack(blob: bytes) -> Any:
     return msgpack.unpackb(blob, raw=True, strict_map_key=False)
 
 
-def _text(value: Any) -> str | None:
-    return value.decode() if value else None
+def _text(value: bytes | None) -> str | None:
+    """What a record says, fit to be shown: a record that somebody damaged must not stop whoever reads it."""
+    return value.decode("utf-8", "replace") if value else None
 
 
 def delivery_from(row: Sequence[Any]) -> Delivery:
@@ -44,19 +45,20 @@ def delivery_from(row: Sequence[Any]) -> Delivery:
     ticket, run_id, task, body, retries, crashes, flow_run_id, meta, deliveries, upstreams = row
     return Delivery(
         ticket.decode(),
-        run_id.decode(),
-        task.decode(),
+        _text(run_id) or "",
+        _text(task) or "",
         body,
         retries,
         crashes,
-        flow_run_id.decode() if flow_run_id else None,
+        _text(flow_run_id),
         meta or None,
         deliveries,
         upstreams or None,
     )
 
 
-def _slices(envelopes: Sequence[Envelope]) -> Iterable[Sequence[Envelope]]:
+def slices(envelopes: Sequence[Envelope]) -> Iterable[Sequence[Envelope]]:
+    """Envelopes in portions that one script may take."""
     first, size = 0, 0
     for index, envelope in enumerate(envelopes):
         size += len(envelope.body)
@@ -76,6 +78,8 @@ class RedisBroker:
         queue_limit: how many calls a queue may hold, those that run included; 0 for no limit.
     """
 
+    carried = False  # whether queued calls travel as messages of another broker
+
     def __init__(
         self, wires: Wires, namespace: str, *, result_ttl_seconds: float = 86_400, queue_limit: int = 0
     ) -> None:
@@ -85,7 +89,7 @@ class RedisBroker:
         self.queue_limit = queue_limit
 
     def _run(self, verb: str, arguments: Any) -> Any:
-        return unpack(self.wires.run((load(verb), pack(arguments)), prefix=self.keys.prefix)[0])
+        return unpack(self.wires.run((load(verb, self.carried), pack(arguments)), prefix=self.keys.prefix)[0])
 
     # -- calls ---------------------------------------------------------------------------------------------------
 
@@ -93,21 +97,26 @@ class RedisBroker:
         """Write records and queue entries; returns the run ids (another one where an idempotency key was known)."""
         run_ids = [envelope.run_id for envelope in envelopes]
         start = 0
-        for some in _slices(envelopes):
+        for some in slices(envelopes):
             if not some:
                 continue
-            for position, other in self._run("submit", [self.queue_limit, some]):
+            for position, other in self._submit(some):
                 run_ids[start + position - 1] = other.decode()
             start += len(some)
         return run_ids
+
+    def _submit(self, envelopes: Sequence[Envelope]) -> list[tuple[int, bytes]]:
+        """One slice; returns (position from 1, run id) of those whose idempotency key was known."""
+        known: list[tuple[int, bytes]] = self._run("submit", [self.queue_limit, envelopes])[0]
+        return known
 
     def fetch_calls(
         self, settle: Sequence[Settlement], arguments: Sequence[Any]
     ) -> tuple[list[tuple[Script, bytes]], bool]:
         """The scripts of a fetch, for whoever drives a wire of their own."""
-        calls = [(load("fetch"), pack(arguments))]
+        calls = [(load("fetch", self.carried), pack(arguments))]
         if settle:
-            calls.insert(0, (load("complete"), pack(settle)))
+            calls.insert(0, (load("complete", self.carried), pack(settle)))
         return calls, bool(settle)
 
     def fetch(
@@ -141,8 +150,8 @@ class RedisBroker:
     def read(self, run_ids: Sequence[str]) -> list[Record]:
         """What is known of these runs, in order; unknown ones have ``Status.UNKNOWN``."""
         records: list[Record] = []
-        for first in range(0, len(run_ids), SLICE_CALLS):
-            for row in self._run("read", run_ids[first : first + SLICE_CALLS]):
+        while len(records) < len(run_ids):
+            for row in self._run("read", run_ids[len(records) : len(records) + SLICE_CALLS]):
                 run_id, status, outcome, retries, crashes, task, flow_run_id, started_ms, take_overs = row
                 records.append(
                     Record(
@@ -194,7 +203,7 @@ class RedisBroker:
         consumer: str,
         *,
         running: Mapping[str, str] | None = None,
-        verdicts: Mapping[str, tuple[str, str]] | None = None,
+        verdicts: Mapping[str, KillVerdict] | None = None,
         charge_noted: bool = True,
         max_deliveries: int = 3,
         dead_letter_ttl_seconds: float = 30 * 86_400,
@@ -204,7 +213,7 @@ class RedisBroker:
         Args:
             consumer: whose calls.
             running: run id -> reason, of calls known to have died with it; they are charged with a crash.
-            verdicts: run id -> (status letter, text) of calls that end here (hard timeout, cancelled).
+            verdicts: run id -> what becomes of a call for which the consumer was killed (hard timeout, cancelled).
             charge_noted: whether calls noted as running are charged as well (not when a consumer leaves in peace).
             max_deliveries: crashes that make a call a dead letter.
             dead_letter_ttl_seconds: how long a dead letter is kept.
@@ -315,7 +324,7 @@ class RedisBroker:
     def counts(self) -> dict[tuple[str, bytes], int]:
         """How many runs have ended so far: (task, status) -> number."""
         (row,) = self.wires.commands([("HGETALL", self.keys.counts)])
-        return {(row[i][2:].decode(), row[i][:1]): int(row[i + 1]) for i in range(0, len(row), 2)}
+        return {(_text(row[i][2:]) or "", row[i][:1]): int(row[i + 1]) for i in range(0, len(row), 2)}
 
     def reachable(self) -> bool:
         """Whether the server answers now."""

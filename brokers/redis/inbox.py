@@ -53,12 +53,17 @@ class Inbox:
         self._last = b"0-0"
         self._wire: Wire | None = None
         self._stopping = threading.Event()
+        self._gap = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"inbox-{name}", daemon=True)
 
     def start(self) -> None:
         """Make the inbox and begin to read. Raises BrokerError when the server is not there."""
         self._broker.expect([], self.name)
         self._thread.start()
+
+    def ask_again(self) -> None:
+        """Call ``on_gap`` as soon as the server answers: someone could not say what they wait for."""
+        self._gap.set()
 
     def stop(self) -> None:
         """Stop reading and remove the inbox."""
@@ -73,13 +78,12 @@ class Inbox:
 
     def _run(self) -> None:
         pause = 0.02
-        gap = False
         while not self._stopping.is_set():
             try:
-                if gap:
+                if self._gap.is_set():
+                    self._gap.clear()
                     self._broker.expect([], self.name)
                     self._on_gap()
-                    gap = False
                 self._read_once()
                 pause = 0.02
             except BrokerError as error:
@@ -87,7 +91,7 @@ class Inbox:
                     return
                 log.debug("inbox lost its connection: %s", error)
                 self._drop()
-                gap = True
+                self._gap.set()
                 self._stopping.wait(pause)
                 pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
             except Exception:

@@ -10,7 +10,8 @@ key                    type       holds
 ``q:<route>``          stream     queued runs; route = ``<queue>:<priority><lane>``, entries have one field ``i``
 ``d:<run>``            list       runs parked until this one has ended (``!`` at the end: also after a failure)
 ``delayed``            zset       runs by the moment (server ms) at which they are queued
-``expiring``           zset       runs by the moment at which they are cancelled if they have not started
+``expiring``           zset       runs by the moment at which they are cancelled if they have not started; those on
+                                  their way to a foreign Celery application, by the moment at which they are lost
 ``releasing``          zset       ended runs with more dependants than one script should release
 ``in:<process>``       stream     inbox of a process: ends of runs it waits for (``o``), orders to it (``c``)
 ``workers``            zset       consumers by their last beat (server ms)
@@ -23,8 +24,16 @@ key                    type       holds
 ``l:<run>``            list       log lines
 ``f:<flow run>``       hash       record of a flow run
 ``limit:<name>``       zset       runs that hold a place under a concurrency limit; ``limit:<name>:waiting`` the others
+``outbox``             stream     runs to be published by any worker (``i`` run, ``e`` ticket, ``t`` task)   [1]_
+``unpublished``        zset       runs that their sender is publishing, by the moment it began               [1]_
+``carried``            hash       queue -> calls under way as messages                                       [1]_
+``tickets``            string     the last number given to a ticket                                          [1]_
+``spare:<worker>``     list       messages that a worker received and has no place for                       [1]_
+``speeds``             hash       task -> seconds that a call of it takes                                    [1]_
 ``rate:<name>``        string     the next free moment of a rate limit
 =====================  =========  ====================================================================================
+
+.. [1] Only where another broker (Celery's) carries the calls.
 
 Fields of a record, one letter each because a record that stays below 512 bytes costs Redis a third of a larger one:
 ``s`` status, ``t`` task, ``q`` home route, ``b`` body, ``e`` ticket (route and stream entry), ``a`` retries,
@@ -93,6 +102,17 @@ class Keys:
     @property
     def counts(self) -> str:
         return self.prefix + "counts"
+
+    @property
+    def outbox(self) -> str:
+        return self.prefix + "outbox"
+
+    def spare(self, worker: str) -> str:
+        return f"{self.prefix}spare:{worker}"
+
+    @property
+    def speeds(self) -> str:
+        return self.prefix + "speeds"
 
     @property
     def delayed(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 
-from orchestrator.errors import BrokerError
+from orchestrator.errors import BrokerError, BrokerRefused
 
 log = logging.getLogger("orchestrator.chores")
 
@@ -20,6 +20,7 @@ class Chore:
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
+        self._told: set[str] = set()
 
     def run_once(self) -> float:
         """Do it; returns the seconds to sleep. May raise BrokerError: it is tried again soon."""
@@ -40,12 +41,20 @@ class Chore:
         """Do it now."""
         self._wake.set()
 
+    def _tell(self, error: BrokerError) -> None:
+        """A server that is away comes back; one that refuses needs somebody to look at it, who is told once."""
+        if isinstance(error, BrokerRefused) and str(error) not in self._told:
+            self._told.add(str(error))
+            log.warning("%s is refused and tries again: %s", self.name, error)
+        else:
+            log.debug("%s: %s", self.name, error)
+
     def _run(self) -> None:
         while not self._stopping.is_set():
             try:
                 seconds = self.run_once()
             except BrokerError as error:
-                log.debug("%s: %s", self.name, error)
+                self._tell(error)
                 seconds = self.retry_seconds
             except Exception:
                 log.exception("%s failed once; it goes on", self.name)

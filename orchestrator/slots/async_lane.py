@@ -31,11 +31,11 @@ class AsyncLane:
 
     Args:
         slots: what it belongs to.
-        reader: reads its routes.
+        reader: reads its routes; ``None`` when calls come through :meth:`work_off`.
         count: how many calls may run at once.
     """
 
-    def __init__(self, slots: Slots, reader: QueueReader, count: int) -> None:
+    def __init__(self, slots: Slots, reader: QueueReader | None, count: int) -> None:
         self._slots = slots
         self._reader = reader
         self._count = count
@@ -47,11 +47,13 @@ class AsyncLane:
         self._asked_at: float | None = None  # when the loop was asked to answer, and has not yet
         self._told = False
         self._tasks: set[asyncio.Task[None]] = set()
+        self._ends: dict[str, threading.Semaphore] = {}  # ticket -> told when that call has ended
 
     def start(self) -> None:
         """Start the loop and its feeder."""
         self._loop_thread.start()
-        self._feeder.start()
+        if self._reader is not None:
+            self._feeder.start()
 
     def _run_loop(self) -> None:
         asyncio.set_event_loop(self._loop)
@@ -61,13 +63,31 @@ class AsyncLane:
         finally:
             self._loop.close()
 
+    def work_off(self, deliveries: list[Delivery]) -> None:
+        """Run these, beside what else runs; returns when they have ended. For a thread that received them."""
+        ended = threading.Semaphore(0)
+        together = [delivery for delivery in deliveries if not delivery.crashes and self._slots.may_start(delivery)]
+        for delivery in together:
+            self._ends[delivery.ticket] = ended
+        for first in range(0, len(together), self._count):
+            self._wait_for_room()
+            self._hand_over(together[first : first + self._count])
+        for _ in together:
+            ended.acquire()
+        for delivery in deliveries:
+            if delivery.crashes:
+                self._run_alone(delivery)
+
+    def _wait_for_room(self) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._running < self._count or self._slots.draining)
+
     # -- the feeder's thread -------------------------------------------------------------------------------------
 
     def _feed(self) -> None:
         pause = 0.05
         while not self._slots.draining:
-            with self._changed:
-                self._changed.wait_for(lambda: self._running < self._count or self._slots.draining)
+            self._wait_for_room()
             try:
                 self._fetch(min(self._count - self._running, LARGEST_BATCH))
                 pause = 0.05
@@ -80,6 +100,7 @@ class AsyncLane:
                 self._slots.pause(1.0)
 
     def _fetch(self, want: int) -> None:
+        assert self._reader is not None
         settle = self._slots.take_finished()
         try:
             if failpoints.armed and settle:
@@ -181,6 +202,9 @@ class AsyncLane:
         finally:
             slots.running.pop(delivery.ticket, None)  # after it: who waits for running calls then sends their ends
             slots.attendant.send_soon()
+            ended = self._ends.pop(delivery.ticket, None)
+            if ended is not None:
+                ended.release()
             with self._changed:
                 self._running -= 1
                 if self._running in (0, self._count - 1) or self._slots.draining:
@@ -241,6 +265,7 @@ class AsyncLane:
 
     def close(self) -> None:
         """Wake the feeder."""
-        self._reader.close()
+        if self._reader is not None:
+            self._reader.close()
         with self._changed:
             self._changed.notify_all()

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Final
 
 from brokers.contract import Ending, Settlement
 from orchestrator.errors import BrokerError
-from orchestrator.slots.delivered import handed_back
 
 if TYPE_CHECKING:
     from orchestrator.slots.slots import Slots
@@ -110,20 +109,18 @@ class Attendant:
             min((call for call in calls if call.delivery.run_id == run_id), key=lambda call: call.started).stop()
 
     def _hand_back_waiting(self, now: float) -> None:
-        lane = self._slots.sync_lane
-        if not lane.waiting or now - lane.last_start < HAND_BACK_AFTER_SECONDS:
-            return
-        waiting = lane.give_up_waiting()
-        if waiting:
-            self._slots.forget(waiting)
-            for delivery in waiting:
-                self._slots.finished.add(handed_back(delivery))
-            self._slots.flush_finished()
+        slots = self._slots
+        stuck = [
+            lane for lane in slots.sync_lanes() if lane.waiting and now - lane.last_start > HAND_BACK_AFTER_SECONDS
+        ]
+        if [lane for lane in stuck if slots.hand_back_waiting(lane)]:
+            slots.flush_finished()
 
     def _reconcile(self) -> None:
         """Claims that the server knows and we do not, twice in a row, were lost on their way to us."""
         slots = self._slots
         held = slots.fleet.broker.pending(slots.consumer, slots.routes)
+        slots.heard_at = time.monotonic()
         known = slots.known_tickets()
         unknown = {ticket for ticket in held if ticket not in known}
         lost = unknown & self._suspects

@@ -11,7 +11,7 @@ import msgpack
 
 from brokers.contract import Delivery, Ending, Settlement, Status
 from orchestrator import registry, serializers
-from orchestrator.calls import call_context
+from orchestrator.calls import OLDEST, VERSION, call_context, queue_of
 from orchestrator.engine import Again, Attempt, Behind, Verdict, state_of_error
 from orchestrator.errors import (
     MissingResult,
@@ -22,10 +22,11 @@ from orchestrator.errors import (
     RunCrashed,
     SerializationError,
     UnknownTask,
+    UntrustedPayload,
     UpstreamTaskError,
 )
 from orchestrator.fleet import Fleet
-from orchestrator.outcomes import LETTERS, pack_outcome, read_outcome, result_context
+from orchestrator.outcomes import LETTERS, enclosed, pack_outcome, read_outcome, result_context
 from orchestrator.result_cache import StoreCache
 from orchestrator.states import COMPLETED, Crashed, Failed, State
 
@@ -58,22 +59,24 @@ class Unpacker:
         """The attempt, or why there can be none. May raise BrokerError while upstream results are read."""
         registry.learn_types()
         try:
+            opened = serializers.open_call(
+                delivery.body, context=lambda: call_context(delivery.task, delivery.run_id, delivery.meta)
+            )
+            meta: dict[str, Any] = _read_meta(delivery) if delivery.meta else {}
+            _check_version(meta.get("v", 1), meta.get("n", 1))
             task = registry.find(delivery.task)
-            meta: dict[str, Any] = _read_meta(delivery.meta) if delivery.meta else {}
             if "o" in meta:
                 task = _with_overrides(task, meta["o"])
             upstreams = self._upstream_values(delivery.upstreams) if delivery.upstreams else {}
-            args, kwargs = serializers.unpack_call(
-                delivery.body,
-                context=lambda: call_context(delivery.task, delivery.run_id, delivery.meta),
-                upstream_values=upstreams,
-            )
+            args, kwargs = serializers.read_call(opened, upstreams)
             if meta.get("c"):
                 args.insert(0, task.owner)
+            hidden = task.hidden_arguments
             if task.options.validate_parameters:
-                hidden = task.hidden_arguments
                 valid, kwargs = task.signature.validated(args[hidden:], kwargs)
                 args = [*args[:hidden], *valid]
+            else:  # the sender's code may be of another version
+                task.signature.check(args[hidden:] if hidden else args, kwargs)
         except (UnknownTask, SerializationError, MissingResult, UpstreamTaskError, TypeError) as error:
             return Refusal(error if isinstance(error, OrchestratorError) else SerializationError(str(error)))
         return Attempt(
@@ -92,7 +95,7 @@ class Unpacker:
         )
 
     def _upstream_values(self, packed: bytes) -> dict[str, Any]:
-        run_ids = [run_id.decode() if isinstance(run_id, bytes) else run_id for run_id in msgpack.unpackb(packed)]
+        run_ids = _read_upstreams(packed)
         values: dict[str, Any] = {}
         for record in self._fleet.broker.read(run_ids):
             if record.status == Status.UNKNOWN:
@@ -104,20 +107,66 @@ class Unpacker:
         return values
 
 
-def _read_meta(meta: bytes) -> dict[str, Any]:
+def _read_meta(delivery: Delivery) -> dict[str, Any]:
+    """What the sender said of the call. Its signature has been checked; without one it may be anything."""
     try:
-        read = msgpack.unpackb(meta)
+        read = msgpack.unpackb(delivery.meta)
     except Exception as error:
         raise SerializationError(f"the call's meta cannot be read: {error}") from None
     if not isinstance(read, dict):
         raise SerializationError("the call's meta is not a table")
+    for name, value in read.items():
+        if not isinstance(value, _META_TYPES.get(name, object)):
+            raise SerializationError(f"the call's meta has a {name!r} that is none")
+    if "q" in read:
+        _check_queue(read["q"], queue_of(delivery.ticket))
     return read
+
+
+_META_TYPES: Final[dict[str, type | tuple[type, ...]]] = {
+    "g": list,
+    "P": str,
+    "F": str,
+    "o": bytes,
+    "v": int,
+    "n": int,
+    "q": (str, list),
+}
+
+
+def _check_version(written_by: int, readable_by: int) -> None:
+    if readable_by > VERSION:
+        raise SerializationError(
+            f"the call was written in version {written_by} of the envelope, which workers below version {readable_by} "
+            f"must not run; this one has version {VERSION}: upgrade it"
+        )
+    if written_by < OLDEST:
+        raise SerializationError(
+            f"the call was written in version {written_by} of the envelope; this worker reads versions from {OLDEST} on"
+        )
+
+
+def _check_queue(signed_for: Any, found_in: str | None) -> None:
+    """A signed call is worth nothing in another queue."""
+    queues = signed_for if isinstance(signed_for, list) else [signed_for]
+    if found_in is not None and found_in not in queues:
+        raise UntrustedPayload(f"the call was sent to the queue {queues[0]!r} and was moved to {found_in!r}")
+
+
+def _read_upstreams(packed: bytes) -> list[str]:
+    try:
+        return [run_id.decode() if isinstance(run_id, bytes) else str(run_id) for run_id in msgpack.unpackb(packed)]
+    except Exception as error:
+        raise SerializationError(f"the list of the call's upstreams cannot be read: {error}") from None
 
 
 @lru_cache(maxsize=256)
 def _with_overrides(task: Task[..., Any], packed: bytes) -> Task[..., Any]:
     options = serializers.unpack_value(packed, context=lambda: ("options", task.task_key))
-    return task.with_options(**options)
+    try:
+        return task.with_options(**options)
+    except (TypeError, ValueError) as error:
+        raise SerializationError(f"the call's options do not fit: {error}") from error
 
 
 def settlement_for(delivery: Delivery, attempt: Attempt, verdict: Verdict, fleet: Fleet) -> Settlement:
@@ -154,7 +203,8 @@ def _outcome(state: State[Any], attempt: Attempt, fleet: Fleet) -> tuple[str, by
         state, letter = state_of_error(error), Ending.FAILED
         body = serializers.pack_exception(error, fleet.limits)
     name = None if state.name == state.type.value.capitalize() else state.name
-    return letter, pack_outcome(name, state.message, attempt.started_at, time.time(), attempt.run_count, body)
+    outcome = pack_outcome(name, state.message, attempt.started_at, time.time(), attempt.run_count, body)
+    return letter, enclosed(attempt.run_id, letter, outcome)
 
 
 def _body(state: State[Any], attempt: Attempt, fleet: Fleet) -> bytes | None:
@@ -165,6 +215,7 @@ def _body(state: State[Any], attempt: Attempt, fleet: Fleet) -> bytes | None:
             context=lambda: result_context(attempt.run_id),
             limits=fleet.limits,
             serializer=attempt.options.result_serializer or "msgpack",
+            enclosed=True,
         )
     error = data if isinstance(data, BaseException) else state.error() if data is not None else None
     return serializers.pack_exception(error, fleet.limits) if error is not None else None
@@ -176,6 +227,7 @@ def _failed_at_the_door(delivery: Delivery, error: OrchestratorError, fleet: Fle
     now, body = time.time(), serializers.pack_exception(error, fleet.limits)
     state = state_of_error(error)
     outcome = pack_outcome(None, state.message, now, now, delivery.retries + delivery.crashes, body)
+    outcome = enclosed(delivery.run_id, Ending.FAILED, outcome)
     return Settlement(delivery.ticket, delivery.run_id, Ending.FAILED, outcome, fleet.broker.ttl_ms)
 
 
@@ -191,6 +243,7 @@ def refused(delivery: Delivery, refusal: Refusal, fleet: Fleet) -> Settlement:
     now = time.time()
     outcome = pack_outcome(None, state.message, now, now, delivery.retries + delivery.crashes, body)
     ttl_ms = int(fleet.settings.dead_letter_ttl_seconds * 1000)
+    outcome = enclosed(delivery.run_id, Ending.CRASHED, outcome)
     return Settlement(delivery.ticket, delivery.run_id, Ending.DEAD, outcome, ttl_ms)
 
 

@@ -14,6 +14,7 @@ from orchestrator.errors import BrokerError, StoreFull
 
 log = logging.getLogger("orchestrator.slots")
 GROUP: Final = 100  # settlements that are sent without waiting for more
+MOST_BYTES: Final = 4 << 20  # of outcomes in one script
 HOLD_SECONDS: Final = 0.01  # how long one waits for others
 
 
@@ -49,9 +50,10 @@ class Finished:
         return len(self._waiting)
 
     def take(self) -> list[Settlement]:
-        """Everything that waits; whoever takes it sends it, and says :meth:`sent` or :meth:`put_back`."""
+        """What waits, as much as one script should get; whoever takes it says :meth:`sent` or :meth:`put_back`."""
         with self._lock:
-            taken, self._waiting = self._waiting, []
+            count = _count_for_one_script(self._waiting)
+            taken, self._waiting = self._waiting[:count], self._waiting[count:]
             if taken:
                 self._on_the_way.append(taken)
         return taken
@@ -83,17 +85,15 @@ class Finished:
     def flush(self) -> None:
         """Send what waits. Raises BrokerError; nothing is lost then."""
         with self._sending:
-            taken = self.take()
-            if not taken:
-                return
-            try:
-                if failpoints.armed:
-                    failpoints.fail_at("before_flush")
-                too_late = self._complete(taken)
-            except BaseException:
-                self.put_back(taken)
-                raise
-            self.sent(taken, too_late)
+            while taken := self.take():
+                try:
+                    if failpoints.armed:
+                        failpoints.fail_at("before_flush")
+                    too_late = self._complete(taken)
+                except BaseException:
+                    self.put_back(taken)
+                    raise
+                self.sent(taken, too_late)
 
     def flush_for(self, seconds: float) -> bool:
         """Send what waits, trying for so long; whether all was sent."""
@@ -110,6 +110,16 @@ class Finished:
             if time.monotonic() > deadline:
                 return False
             pause.wait(0.1)
+
+
+def _count_for_one_script(settlements: Sequence[Settlement]) -> int:
+    """A hundred results of 10 MB in one argument would be more than a server takes, each time it is tried."""
+    size = 0
+    for count, settlement in enumerate(settlements):
+        size += len(settlement.outcome)
+        if size > MOST_BYTES and count:
+            return count
+    return len(settlements)
 
 
 def note_refused(settlements: Sequence[Settlement], run_ids: Sequence[str]) -> None:

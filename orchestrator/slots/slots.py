@@ -23,7 +23,7 @@ from orchestrator.slots.async_lane import AsyncLane
 from orchestrator.slots.attendant import Attendant
 from orchestrator.slots.delivered import Unpacker, handed_back
 from orchestrator.slots.finished import Finished
-from orchestrator.slots.running import RunningCall
+from orchestrator.slots.running import RunningCall, delay_after_kill
 from orchestrator.slots.sync_lane import SyncLane
 
 log = logging.getLogger("orchestrator.slots")
@@ -52,8 +52,8 @@ class SlotTable(Protocol):
     def note(self, place: int, run_id: str) -> None:
         """This call runs there now."""
 
-    def note_deadline(self, place: int, seconds: float) -> None:
-        """The call is to be killed if it still runs after so many seconds."""
+    def note_deadline(self, place: int, seconds: float, retry_seconds: float | None) -> None:
+        """The call is to be killed if it still runs after so many seconds, and what is to follow then."""
 
     def clear(self, place: int) -> None:
         """Nothing runs there."""
@@ -71,7 +71,7 @@ class NoTable:
     def note(self, place: int, run_id: str) -> None:
         return None
 
-    def note_deadline(self, place: int, seconds: float) -> None:
+    def note_deadline(self, place: int, seconds: float, retry_seconds: float | None) -> None:
         return None
 
     def clear(self, place: int) -> None:
@@ -98,6 +98,7 @@ class Slots:
         self.attendant = Attendant(self)
         self.given_up: set[str] = set()  # tickets handed back by reconciliation: a late reply must not start them
         self.draining = False
+        self.heard_at = time.monotonic()  # when the server last told what it holds for this consumer
         self._fetched_at: dict[str, float] = {}  # ticket -> when; calls that are here and not started
         self._stopped = threading.Event()
         self._told: set[type] = set()  # how the server has failed since it last answered
@@ -169,11 +170,25 @@ class Slots:
         return not left
 
     def _hand_back_unstarted(self) -> None:
-        waiting = self.sync_lane.give_up_waiting()
-        self.forget(waiting)
-        for delivery in waiting:
-            self.finished.add(handed_back(delivery))
+        for lane in self.sync_lanes():
+            self.hand_back_waiting(lane)
         self.send_finished()
+
+    def sync_lanes(self) -> list[SyncLane]:
+        """Where calls may wait behind others."""
+        return [self.sync_lane]
+
+    def hand_back_waiting(self, lane: SyncLane) -> bool:
+        """Hand back what a lane has not started; whether there was any."""
+        waiting = lane.give_up_waiting()
+        for delivery in waiting:
+            self.hand_back(delivery)
+        return bool(waiting)
+
+    def hand_back(self, delivery: Delivery) -> None:
+        """Somebody else may have this call: it was not started."""
+        self.forget([delivery])
+        self.finished.add(handed_back(delivery))
 
     def _wait_for_fetches(self, seconds: float) -> None:
         """Until no claim is under way that would arrive when nobody is here any more."""
@@ -233,12 +248,13 @@ class Slots:
         return known
 
     def note_deadline(self, call: RunningCall, attempt: Attempt) -> None:
-        """Write down when the process is to be killed if the call still runs."""
+        """Write down when the process is to be killed if the call still runs, and after how long it is retried."""
         options = attempt.options
-        if options.hard_timeout_seconds is not None:
-            self.table.note_deadline(call.place, options.hard_timeout_seconds)
-        elif options.timeout_seconds is not None:
-            self.table.note_deadline(call.place, options.timeout_seconds + self.fleet.settings.kill_grace_seconds)
+        seconds = options.hard_timeout_seconds
+        if seconds is None and options.timeout_seconds is not None:
+            seconds = options.timeout_seconds + self.fleet.settings.kill_grace_seconds
+        if seconds is not None:
+            self.table.note_deadline(call.place, seconds, delay_after_kill(attempt))
 
     def report(self, what: str, attempt: Attempt, verdict: Verdict | None, seconds: float) -> None:
         """Tell whoever listens (logs, metrics)."""
@@ -298,7 +314,7 @@ class Slots:
             call.stop()
         if calls:
             return
-        dropped = self.sync_lane.drop(lambda delivery: delivery.run_id == run_id)
+        dropped = [delivery for lane in self.sync_lanes() for delivery in lane.drop(lambda some: some.run_id == run_id)]
         self.forget(dropped)
         for delivery in dropped:
             text = b"\0cancelled before it started"

@@ -109,11 +109,14 @@ def command(check: bool, **told: Any) -> None:
         check_installed()
     if check:
         return _check(options)
+    if current().carried:
+        from task_workers.celery_app.command import become_celery_worker
+
+        become_celery_worker(options)
     from task_workers import logs
     from task_workers.supervisor import supervise
 
     logs.set_up(options.log_level, options.log_format, "worker")
-    current()
     fleet = current_fleet()
     try:
         code = supervise(fleet, options)

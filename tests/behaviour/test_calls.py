@@ -21,6 +21,7 @@ from orchestrator.futures import PrefectFuture, PrefectFutureList, wait
 from orchestrator.tasks import Task
 from tests.support import signals
 from tests.support.apps import basics
+from tests.support.servers import ServerProcess
 
 APP = "tests.support.apps.basics"
 pytestmark = pytest.mark.usefixtures("worker")
@@ -149,10 +150,10 @@ def test_argument_types_are_checked_where_the_task_wants_it() -> None:
         basics.strict.map([1, 2], unmapped(7))
 
 
-def test_what_cannot_be_packed_is_refused_at_the_call_and_nothing_is_sent(fleet: Fleet) -> None:
+def test_what_cannot_be_packed_is_refused_at_the_call_and_nothing_is_sent(fleet: Fleet, server: ServerProcess) -> None:
     import threading
 
-    before = _submitted(fleet)
+    before = _submitted(fleet, server)
     for way in (basics.echo.submit, basics.echo.delay):
         with pytest.raises(SerializationError, match="lock"):
             way(threading.Lock())
@@ -160,13 +161,12 @@ def test_what_cannot_be_packed_is_refused_at_the_call_and_nothing_is_sent(fleet:
         basics.echo.map([1, 2, threading.Lock()])
     with pytest.raises(PayloadTooLarge, match=r"\d+"):
         basics.echo.submit(bytes(fleet.settings.max_payload_bytes + 1))
-    assert _submitted(fleet) == before
+    assert _submitted(fleet, server) == before
 
 
-def _submitted(fleet: Fleet) -> int:
-    prefix = fleet.broker.keys.prefix
-    keys = fleet.wires.commands([("KEYS", prefix.replace("{", "\\{") + "r:*")])[0]
-    return len(keys)
+def _submitted(fleet: Fleet, server: ServerProcess) -> int:
+    with server.client() as client:
+        return len(client.keys(fleet.broker.keys.record("*")))
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ from orchestrator.futures import (
 from tests.support import signals
 from tests.support.apps import basics
 from tests.support.engines import ROOT, environment_of
+from tests.support.servers import ServerProcess
 from tests.support.waiting import wait_until
 
 APP = "tests.support.apps.basics"
@@ -239,6 +240,7 @@ def test_a_list_of_handles_fails_fast(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="fast"):
         futures.result(timeout=20)
     assert not held.future.settled
+    futures[2].wait(timeout=20)
     with pytest.raises(TimeoutError, match="1 of 3"):
         futures.result(timeout=0.05, raise_on_failure=False)
     held.let_go()
@@ -254,9 +256,10 @@ def test_resolving_futures_inside_collections() -> None:
     assert states["b"][1] == 7
 
 
-def test_a_thousand_handles_cost_one_connection(fleet: Fleet) -> None:
+def test_a_thousand_handles_cost_one_connection(server: ServerProcess) -> None:
     def connections() -> int:
-        return len(fleet.wires.commands([("CLIENT", "LIST")])[0].splitlines())
+        with server.client() as client:
+            return len(client.client_list())
 
     basics.add.submit(1).result(timeout=20)
     before = connections()

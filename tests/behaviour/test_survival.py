@@ -172,3 +172,27 @@ def test_a_worker_goes_on_after_the_server_was_away(engine: Engine, own_server, 
         use_fleet(before)
         made.close()
         worker.stop()
+
+
+def test_a_wait_that_begins_while_the_server_is_frozen_goes_on_when_it_is_back(engine: Engine, own_server) -> None:  # type: ignore[no-untyped-def]
+    server: ServerProcess = own_server()
+    chosen = engine.settings(server, "frozen")
+    made = Fleet(chosen)
+    before = use_fleet(made)
+    worker = engine.start_worker(chosen, APP)
+    try:
+        with use(chosen):
+            assert basics.add.submit(1).result(timeout=20) == 2  # this process has an inbox now
+            other = PrefectFuture(basics.add.delay(2).run_id)
+            wait_until(lambda: other.state.is_completed())
+            server.freeze()
+            other = PrefectFuture(other.run_id)
+            other.wait(timeout=0.1)
+            assert not other.settled
+            server.thaw()
+            assert other.result(timeout=20) == 3
+    finally:
+        server.thaw()
+        use_fleet(before)
+        made.close()
+        worker.stop()

@@ -203,3 +203,14 @@ def test_noted_as_running(calls: Calls, broker: RedisBroker) -> None:
     record = calls.record(running.run_id)
     assert record.status == Status.RUNNING
     assert record.started_at is not None
+
+
+def test_large_outcomes_are_read_in_portions(calls: Calls, broker: RedisBroker) -> None:
+    runs = calls.submit_many(4)
+    large = b"x" * 5_000_000
+    for delivery in calls.take():
+        broker.complete("worker", [calls.settlement(delivery, outcome=large)])
+    assert [(record.run_id, len(record.outcome or b"")) for record in broker.read(runs)] == [
+        (run, len(large)) for run in runs
+    ]
+    assert len(broker._run("read", runs)) < 4

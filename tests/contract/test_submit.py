@@ -197,3 +197,12 @@ def test_a_blocked_reader_wakes_when_a_call_comes(calls: Calls, broker: RedisBro
 def _blocked(calls: Calls) -> int:
     info = calls.command("INFO", "clients").decode()
     return int(next(line for line in info.splitlines() if line.startswith("blocked_clients")).split(":")[1])
+
+
+def test_a_fetch_takes_no_more_large_bodies_than_fit_into_a_reply(calls: Calls, broker: RedisBroker) -> None:
+    runs = [calls.submit(body=bytes([65 + n]) * 7_000_000) for n in range(5)]
+    first = calls.take(10)
+    assert [delivery.run_id for delivery in first] == runs[:2]
+    rest = [calls.take(10), calls.take(10)]
+    assert [delivery.run_id for some in rest for delivery in some] == runs[2:]
+    assert broker.pending("worker", ROUTES).keys() == {d.ticket for some in [first, *rest] for d in some}

@@ -1,4 +1,4 @@
-"""The engines that the behaviour suite runs on. Another engine is another row of ``ENGINES``."""
+"""The engines that the behaviour suite runs on. Another engine is another one of ``ROWS``."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import IO, Protocol
 from pydantic import SecretStr
 
 from orchestrator.settings import Settings, variable_of
+from tests.support.celery_engine import CeleryFleet
 from tests.support.servers import ServerProcess
 
 ROOT = Path(__file__).parents[2]
@@ -52,6 +53,22 @@ class Worker:
         self._log.close()
 
 
+class StartedWorker(Protocol):
+    """A worker process of a test."""
+
+    process: subprocess.Popen[bytes]
+
+    @property
+    def output(self) -> str:
+        """What it has written."""
+
+    def kill(self) -> None:
+        """SIGKILL."""
+
+    def stop(self) -> None:
+        """Ask it to stop, and make sure that it was well."""
+
+
 class Engine(Protocol):
     """What the behaviour suite must know of an engine."""
 
@@ -60,7 +77,7 @@ class Engine(Protocol):
     def settings(self, server: ServerProcess, namespace: str, **more: object) -> Settings:
         """The settings of a client or worker."""
 
-    def start_worker(self, settings: Settings, *apps: str, queues: str = "default", threads: int = 2) -> Worker:
+    def start_worker(self, settings: Settings, *apps: str, queues: str = "default", threads: int = 2) -> StartedWorker:
         """A worker that knows the tasks of these modules, once it is ready."""
 
 
@@ -70,7 +87,9 @@ class RedisFleet:
     name = "redis"
 
     def settings(self, server: ServerProcess, namespace: str, **more: object) -> Settings:
-        return Settings(redis_url=server.url, namespace=namespace, secret_key="a key of the tests", **more)
+        return Settings(
+            redis_url=server.url_for(namespace), namespace=namespace, secret_key="a key of the tests", **more
+        )
 
     def start_worker(self, settings: Settings, *apps: str, queues: str = "default", threads: int = 2) -> Worker:
         command = [sys.executable, "-m", "tests.support.light_worker", *apps]
@@ -87,4 +106,25 @@ def environment_of(settings: Settings) -> dict[str, str]:
     return {**kept, "PYTHONPATH": str(ROOT)}
 
 
-ENGINES: dict[str, Engine] = {"redis": RedisFleet()}
+def redis_fleet() -> Engine:
+    """Engine 1."""
+    return RedisFleet()
+
+
+def celery_over_redis() -> Engine:
+    """Engine 2, with a Redis that carries the calls: the store's own, another database of it."""
+    return CeleryFleet(
+        "celery+redis",
+        lambda server: f"celery+redis+socket://{server.socket}?virtual_host=1",
+        environment_of,
+        str(ROOT),
+    )
+
+
+def celery_over_amqp(broker_url: str) -> Engine:
+    """Engine 2, with RabbitMQ."""
+    return CeleryFleet("celery+amqp", lambda server: f"celery+{broker_url}", environment_of, str(ROOT))
+
+
+ROWS = ("embedded", "redis-server", "celery+redis", "celery+amqp")
+"""What the behaviour suite runs on: engine 1 on either server, engine 2 over either broker."""

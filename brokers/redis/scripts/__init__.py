@@ -16,8 +16,12 @@ class Script(NamedTuple):
 
 
 @cache
-def load(name: str) -> Script:
+def load(name: str, carried: bool = False) -> Script:
     """The script of a verb, such as ``submit``.
+
+    Args:
+        name: the verb.
+        carried: queued runs travel as messages of another broker, the streams hold only what is claimed.
 
     >>> len(load("submit").sha)
     40
@@ -28,5 +32,6 @@ def load(name: str) -> Script:
     if body.startswith("#!"):  # the line with the flags must stay the first
         flags, body = body.split("\n", 1)
         flags += "\n"
-    text = flags + (here / "prelude.lua").read_text("utf-8") + body
+    mode = f"local CARRIED = {'true' if carried else 'false'}\n"
+    text = flags + mode + (here / "prelude.lua").read_text("utf-8") + body
     return Script(text, hashlib.sha1(text.encode()).hexdigest())

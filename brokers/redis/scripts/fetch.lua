@@ -1,10 +1,13 @@
 #!lua flags=allow-oom
 -- fetch: take calls for a consumer, best routes first, and return them whole.
--- args: { consumer, {route, ...}, want, { {route, entry, run}, ... } claimed by a blocking read before, ttl ms }
+-- args: { consumer, {route, ...}, want, { {route, entry, run}, ... } claimed by a blocking read before, ttl ms,
+--         { {run, ticket}, ... } named by a message of the broker that carries the calls }
 -- returns: { {ticket, run, task, body, retries, crashes, flow_run, meta, deliveries, upstreams}, ... }
 -- Runs that are past their expiry or have ended are taken off here; limits are applied here.
 local consumer, routes, want, claimed, ttl = args[1], args[2], args[3], args[4], args[5]
-local taken = {}
+local carried = args[6] or {}
+local MOST_BYTES = 16777216 -- of bodies in one reply; a call that does not fit goes back, first in line
+local taken, size = {}, 0
 
 local function move_due(limit)
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'delayed', '-inf', now, 'LIMIT', 0, limit)) do
@@ -50,6 +53,11 @@ local function hand_out(route, entry, id)
     take_off(ticket)
     return end_now(id, 'K', 'expired before it started', ttl)
   end
+  size = size + #(f[4] or '')
+  if size > MOST_BYTES and #taken > 0 then
+    take_off(ticket)
+    return enqueue(id, true)
+  end
   if f[12] and not within_rate(id, key, ticket, f[12]) then return end
   if f[11] and not within_limit(id, key, ticket, f[11]) then return end
   taken[#taken + 1] = { ticket, id, f[3], f[4] or '', tonumber(f[5] or 0), tonumber(f[6] or 0), f[7], f[8],
@@ -67,7 +75,26 @@ local function read_route(route)
   for _, entry in ipairs(reply[1][2]) do hand_out(route, entry[1], entry[2][2]) end
 end
 
+-- A message names calls; those that still wait for it enter a stream and are read from it at once, so that from here on
+-- they are held and fenced like any other. What has ended, or was queued anew meanwhile, is passed over.
+local function claim_carried()
+  local found, seen = {}, {}
+  for _, pair in ipairs(carried) do
+    local key = record(pair[1])
+    local f = redis.call('HMGET', key, 's', 'e')
+    if f[1] == 'Q' and f[2] == pair[2] then
+      take_off(pair[2])
+      local route = string.sub(split_ticket(pair[2]), 2)
+      local entry = redis.call('XADD', stream(route), '*', 'i', pair[1])
+      redis.call('HSET', key, 'e', route .. ' ' .. entry)
+      if not seen[route] then seen[route] = true; found[#found + 1] = route end
+    end
+  end
+  return found
+end
+
 move_due(50)
+if CARRIED then routes = claim_carried() end
 for _, claim in ipairs(claimed) do hand_out(claim[1], claim[2], claim[3]) end
 for _, route in ipairs(routes) do
   if #taken >= want then break end

@@ -3,6 +3,7 @@
 -- args: { limit, ttl ms }
 -- returns: ms until the next delayed run is due (-1: none)
 local limit, ttl = args[1], args[2]
+local UNPUBLISHED = 5000 -- ms after which a call that nobody has published is published by someone else
 
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'delayed', '-inf', now, 'LIMIT', 0, limit)) do
   redis.call('ZREM', P .. 'delayed', id)
@@ -20,6 +21,19 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'expiring', '-inf', now, 'L
   elseif status == 'P' or status == 'D' or status == 'W' then
     redis.call('ZREM', P .. 'delayed', id)
     end_now(id, 'K', 'expired before it started', ttl)
+  elseif status == 'A' then
+    end_now(id, 'Z', 'whoever sent it to Celery was lost on the way; it may run there all the same', ttl)
+  end
+end
+
+-- Whoever queued these died, or lost the broker, before it could say that they were published.
+if CARRIED then
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'unpublished', '-inf', now - UNPUBLISHED, 'LIMIT', 0, limit)) do
+    redis.call('ZREM', P .. 'unpublished', id)
+    local f = redis.call('HMGET', record(id), 's', 'e', 't')
+    if f[1] == 'Q' and is_carried(f[2]) then
+      redis.call('XADD', P .. 'outbox', '*', 'i', id, 'e', f[2], 't', f[3])
+    end
   end
 end
 

@@ -1,4 +1,5 @@
 -- prelude: what every verb shares. It is put in front of each script.
+-- CARRIED (set before this line): queued runs travel as messages of another broker, see section 2.
 -- KEYS[1] is the namespace prefix, ARGV[1] one msgpack value (old spec: no bin type), the reply is one msgpack value.
 -- Key names and record fields are described in brokers/redis/keys.py.
 local P = KEYS[1]
@@ -44,6 +45,10 @@ local function deliver_inboxes()
 end
 
 -- 2. Queue entries. A ticket is "<route> <entry>": it names one delivery and is the fence of its outcome.
+-- Where another broker carries the calls, a queued run has the ticket "@<route> <number>" until a worker that got the
+-- message claims it; only then does it enter a stream, under that worker's name. Nothing is carried that was not first
+-- written here: what `unpublished` and `outbox` name is published (again) until someone says that it was.
+local unsent = nil -- a table while the caller publishes what this script queues
 local function route_now(home, keeper, again)
   local route = home
   if keeper and redis.call('ZSCORE', P .. 'workers', keeper) then
@@ -53,9 +58,23 @@ local function route_now(home, keeper, again)
   return route
 end
 
+local function queue_of(route) return string.sub(route, 1, -4) end
+
+local function carry(id, route, task)
+  local ticket = '@' .. route .. ' ' .. redis.call('INCR', P .. 'tickets')
+  redis.call('HINCRBY', P .. 'carried', queue_of(route), 1)
+  if unsent then
+    unsent[#unsent + 1] = { id, ticket }
+    redis.call('ZADD', P .. 'unpublished', now, id)
+  else
+    redis.call('XADD', P .. 'outbox', '*', 'i', id, 'e', ticket, 't', task)
+  end
+  return ticket
+end
+
 local function enqueue(id, again)
   local key = record(id)
-  local f = redis.call('HMGET', key, 'q', 'p', 'j')
+  local f = redis.call('HMGET', key, 'q', 'p', 'j', 't')
   if not f[1] then return end
   if f[3] and tonumber(f[3]) > now then -- its countdown is not over though its upstreams are
     redis.call('HSET', key, 's', 'D')
@@ -63,9 +82,15 @@ local function enqueue(id, again)
     return
   end
   local route = route_now(f[1], f[2], again)
+  if CARRIED then
+    redis.call('HSET', key, 's', 'Q', 'e', carry(id, route, f[4]))
+    return
+  end
   local entry = redis.call('XADD', stream(route), '*', 'i', id)
   redis.call('HSET', key, 's', 'Q', 'e', route .. ' ' .. entry)
 end
+
+local function is_carried(ticket) return string.sub(ticket, 1, 1) == '@' end
 
 local function split_ticket(ticket)
   local space = string.find(ticket, ' ', 1, true)
@@ -77,6 +102,10 @@ local off = {}
 
 local function take_off(ticket)
   local route, entry = split_ticket(ticket)
+  if is_carried(route) then -- its message finds that it has come too late
+    redis.call('HINCRBY', P .. 'carried', queue_of(string.sub(route, 2)), -1)
+    return
+  end
   local list = off[route]
   if not list then list = {}; off[route] = list end
   list[#list + 1] = entry
@@ -94,6 +123,7 @@ local function take_off_all()
 end
 
 local function owner_of(ticket)
+  if is_carried(ticket) then return nil end
   local route, entry = split_ticket(ticket)
   local reply = redis.pcall('XPENDING', stream(route), GROUP, entry, entry, 1)
   if reply.err or not reply[1] then return nil end

@@ -3,18 +3,20 @@
 --   limit: how many calls a queue may hold, those that run included; 0 for no limit
 --   extras: d delay ms, r {{upstream, goes_on}, ...}, u packed upstreams of the body, i {key, ttl ms}, x expiry ms from now, l "name|size",
 --           g "name|ms between calls|burst ms", p process that keeps the call, y deliveries allowed, k ttl ms
--- returns: { {i, run}, ... } for the calls whose idempotency key was known: position and the run it belongs to
+-- returns: { { {i, run}, ... } for the calls whose idempotency key was known: position and the run it belongs to,
+--            { {run, ticket}, ... } what the caller has to publish (where another broker carries the calls) }
 -- A run id that is known already is skipped: repeating a submit after a lost reply changes nothing.
 local limit, calls = args[1], args[2]
 local known, added = {}, {}
+if CARRIED then unsent = {} end
 
 for _, call in ipairs(calls) do
-  local queue = string.sub(call[3], 1, -4)
+  local queue = queue_of(call[3])
   added[queue] = (added[queue] or 0) + 1
 end
 
 local function length_of(queue)
-  local length = 0
+  local length = CARRIED and tonumber(redis.call('HGET', P .. 'carried', queue) or 0) or 0
   for _, letter in ipairs({ 'r', 'h', 'd', 'l' }) do
     for _, lane in ipairs({ 's', 'a' }) do
       length = length + redis.call('XLEN', stream(queue .. ':' .. letter .. lane))
@@ -77,16 +79,21 @@ for i, call in ipairs(calls) do
       other = false
     end
   end
-  if not other and redis.call('EXISTS', key) == 0 then
+  local status = not other and redis.call('HGET', key, 's')
+  if status == 'Q' and unsent then -- a repeated submit: the first one's sender may not have published it
+    local ticket = redis.call('HGET', key, 'e')
+    if is_carried(ticket) then unsent[#unsent + 1] = { id, ticket } end
+  elseif not other and not status then
     local fields = { 't', call[2], 'q', call[3], 'b', call[4] }
     local n = 6
     if call[5] then fields[n + 1] = 'f'; fields[n + 2] = call[5]; n = n + 2 end
     if call[6] then fields[n + 1] = 'w'; fields[n + 2] = call[6]; n = n + 2 end
     if call[7] then fields[n + 1] = 'm'; fields[n + 2] = call[7]; n = n + 2 end
     if not x then
-      local entry = redis.call('XADD', stream(call[3]), '*', 'i', id)
       fields[n + 1] = 's'; fields[n + 2] = 'Q'
-      fields[n + 3] = 'e'; fields[n + 4] = call[3] .. ' ' .. entry
+      fields[n + 3] = 'e'
+      fields[n + 4] = CARRIED and carry(id, call[3], call[2])
+        or call[3] .. ' ' .. redis.call('XADD', stream(call[3]), '*', 'i', id)
       redis.call('HSET', key, unpack(fields))
     else
       for _, letter in ipairs({ 'l', 'g', 'p', 'y', 'u' }) do
@@ -103,4 +110,4 @@ for i, call in ipairs(calls) do
 end
 
 close_script()
-return cmsgpack.pack(known)
+return cmsgpack.pack({ known, unsent or {} })

@@ -1,0 +1,159 @@
+"""The processes of a Celery pool, as the killer and the undertaker need them."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import threading
+from collections.abc import Set
+from typing import Any, Final
+
+from brokers.contract import KillVerdict
+from orchestrator import registry
+from orchestrator.chores import Chore
+from orchestrator.local_workers import describe
+from task_workers.celery_app.places import Place
+from task_workers.celery_app.process import WorkerFacts
+from task_workers.child_handle import explained
+from task_workers.undertaker import Death, Undertaker
+
+log = logging.getLogger("orchestrator.worker")
+LOOK_SECONDS: Final = 0.2
+
+
+class NoRows:
+    """The table of a child that runs nothing of ours, or found no place."""
+
+    def rows(self) -> list[Any]:
+        return []
+
+    def close(self) -> None:
+        return None
+
+
+class PoolChild:
+    """One child of the pool.
+
+    Args:
+        process: billiard's; ``None`` for the worker's own process, which is never killed.
+        pid: its process id.
+        facts: its worker's.
+    """
+
+    def __init__(self, process: Any, pid: int, facts: WorkerFacts) -> None:
+        self.process, self.pid, self.number = process, pid, pid
+        self.consumer = facts.consumer(pid)
+        self.killed_because: str | None = None
+        self.verdicts: dict[str, KillVerdict] = {}
+        self._facts = facts
+        self._place: Place | None = None
+        self._table: Any = NoRows()
+
+    @property
+    def table(self) -> Any:
+        """What it runs."""
+        if self._place is None and self._facts.places is not None:
+            self._place = self._facts.places.of(self.pid)
+            if self._place is not None:
+                self._table = self._place.reader()
+        return self._table
+
+    def condemn(self, because: str, verdicts: dict[str, KillVerdict]) -> None:
+        """It will be killed: see :meth:`task_workers.child_handle.ChildHandle.condemn`."""
+        self.killed_because = self.killed_because or because
+        self.verdicts.update(verdicts)
+
+    def kill(self, because: str) -> None:
+        """SIGKILL; Celery starts another one."""
+        self.condemn(because, {})
+        if self.process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
+
+    def last_stacks(self, threads: Set[int]) -> dict[int, str]:
+        """The Python stacks of its threads now, by thread: these at least."""
+        return {} if self._place is None else self._place.stacks.ask(self.pid, threads, lambda: not self.lives)
+
+    @property
+    def lives(self) -> bool:
+        """Whether the process is there."""
+        return self.process is None or self.process.exitcode is None
+
+    def how_it_ended(self) -> str:
+        """For people."""
+        code = self.process.exitcode if self.process is not None else 0
+        return explained(code or 0)
+
+    def close(self) -> None:
+        """Give its place free."""
+        self._table.close()
+        if self._facts.places is not None:
+            self._facts.places.free(self.pid)
+
+
+class PoolWatch(Chore):
+    """Knows the children of the pool, and reports deaths: their calls are elsewhere in a moment.
+
+    Args:
+        worker: Celery's.
+        facts: what its processes have in common.
+        undertaker: gets the dead.
+    """
+
+    name = "pool-watch"
+
+    def __init__(self, worker: Any, facts: WorkerFacts, undertaker: Undertaker) -> None:
+        super().__init__()
+        self._worker, self._facts, self._undertaker = worker, facts, undertaker
+        self._children: dict[int, PoolChild] = {}
+        self._lock = threading.Lock()
+
+    def children(self) -> list[PoolChild]:
+        """Those that live."""
+        with self._lock:
+            return list(self._children.values())
+
+    def kill_all(self, because: str) -> None:
+        """Their calls are handed back, uncharged."""
+        for child in self.children():
+            if child.table.rows():
+                log.warning("process %d is killed: %s; its calls are handed back", child.pid, because)
+                child.kill(because)
+
+    def living(self) -> dict[str, dict[str, str]]:
+        """For the heartbeat: who lives, and what they say of themselves."""
+        told = describe(self._facts.queues, self._facts.threads)
+        told |= {"name": self._worker.hostname, "tasks": ",".join(registry.keys()), "engine": "celery"}
+        return {child.consumer: {**told, "pid": str(child.pid)} for child in self.children()}
+
+    def run_once(self) -> float:
+        now = dict(self._processes())
+        with self._lock:
+            for pid, process in now.items():
+                if pid not in self._children:
+                    self._children[pid] = PoolChild(process, pid, self._facts)
+            gone = [child for pid, child in self._children.items() if pid not in now or not child.lives]
+            for child in gone:
+                del self._children[child.pid]
+        for child in gone:
+            self._bury(child)
+        return LOOK_SECONDS
+
+    def _processes(self) -> list[tuple[int, Any]]:
+        pool = getattr(self._worker.pool, "_pool", None)
+        processes = getattr(pool, "_pool", None) if self._facts.places is not None else None
+        if processes is None:
+            return [(os.getpid(), None)]
+        return [(process.pid, process) for process in list(processes) if process.pid is not None]
+
+    def _bury(self, child: PoolChild) -> None:
+        rows = child.table.rows()
+        unexpected = child.killed_because is None and bool(rows)
+        how = child.how_it_ended()
+        running = {row.run_id: how for row in rows} if unexpected else {}
+        if running:
+            log.error("process %d: %s while it ran %s", child.pid, how, ", ".join(running))
+        self._undertaker.report(Death(child.consumer, running, child.verdicts, unexpected))
+        child.close()

@@ -1,0 +1,110 @@
+"""The slots of a process that runs calls for Celery: a prefork pool's child, or a worker with another kind of pool.
+
+They begin with the first message and end with the process. What they need to know of their worker is written down here
+before the pool is made, and inherited.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from orchestrator import interrupt
+from orchestrator.fleet import current_fleet
+from orchestrator.slots import SlotsOptions
+from orchestrator.slots.carried import CarriedSlots
+from task_workers.celery_app.extra_hands import ExtraHands
+from task_workers.celery_app.places import Places
+from task_workers.child import die_with_parent
+from task_workers.last_stack import tell_stacks
+from task_workers.slot_table import SlotTable
+
+log = logging.getLogger("orchestrator.worker")
+DRAIN_SECONDS: Final = 5.0
+
+
+@dataclass(slots=True)
+class WorkerFacts:
+    """What a worker's processes have in common.
+
+    Args:
+        worker_id: unique for each start of a worker.
+        queues: ours that it reads.
+        threads: sync calls at once in a process.
+        places: for processes that others watch; ``None`` when there is only this one.
+    """
+
+    worker_id: str
+    queues: tuple[str, ...]
+    threads: int
+    places: Places | None = None
+
+    def consumer(self, pid: int) -> str:
+        """The name under which a process claims calls; what is before the dot gets orders too."""
+        return f"{self.worker_id}.{pid}"
+
+
+facts: WorkerFacts | None = None  # set by the worker before its pool is made
+_slots: CarriedSlots | None = None
+_hands: ExtraHands | None = None
+_pid = 0
+_lock = threading.Lock()
+
+
+def _forget_after_fork() -> None:
+    global _slots, _hands, _lock
+    _slots = _hands = None
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_forget_after_fork)
+
+
+def begin_child() -> None:
+    """In a new child of a prefork pool, before its first call."""
+    die_with_parent(os.getppid())
+    interrupt.install()  # its main thread runs the calls: one that sleeps can be woken
+
+
+def slots() -> CarriedSlots:
+    """The slots of this process. Raises BrokerError when they cannot begin."""
+    global _slots, _hands
+    if _slots is None:
+        with _lock:
+            if _slots is None:
+                _slots, _hands = _begin()
+    return _slots
+
+
+def _begin() -> tuple[CarriedSlots, ExtraHands]:
+    known = facts or WorkerFacts(f"celery-{os.getpid()}", (current_fleet().settings.default_queue,), 1)
+    fleet, pid = current_fleet(), os.getpid()
+    place = known.places.take(pid) if known.places is not None else None
+    if place is not None:
+        tell_stacks(place.stacks.fd)
+    hands = ExtraHands(fleet, known.worker_id, known.queues, run_message)
+    options = SlotsOptions(known.queues, known.threads, consumer=known.consumer(pid))
+    made = CarriedSlots(fleet, options, SlotTable(place.table_fd) if place is not None else None, hands.allow)
+    made.start()
+    return made, hands
+
+
+def run_message(calls: Sequence[tuple[str, str]]) -> None:
+    """Run the calls of a message. Raises ``Stopping`` when the process ends before it could take them."""
+    slots().run_message(calls)
+
+
+def end() -> None:
+    """The process ends: what runs is finished for a moment, the rest handed back, every outcome sent."""
+    global _slots, _hands
+    with _lock:
+        ending, _slots = _slots, None
+        hands, _hands = _hands, None
+    if hands is not None:
+        hands.close()
+    if ending is not None:
+        ending.stop(DRAIN_SECONDS)

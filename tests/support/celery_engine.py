@@ -1,0 +1,114 @@
+"""Engine 2 for the behaviour suite: real Celery workers, over RabbitMQ or over Redis."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from typing import IO
+
+from orchestrator.settings import Settings
+from tests.support.servers import ServerProcess
+from tests.support.waiting import wait_until
+
+
+class CeleryWorker:
+    """``celery -A task_workers.celery_app worker``, for a test."""
+
+    def __init__(self, arguments: list[str], environment: dict[str, str], folder: str, ready: bool = True) -> None:
+        self._log: IO[bytes] = tempfile.NamedTemporaryFile(suffix=".log")  # noqa: SIM115
+        command = [sys.executable, "-m", "celery", "-A", "task_workers.celery_app", "worker", *arguments]
+        self.process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+            env={**environment, "C_FORCE_ROOT": "1"},
+            cwd=folder,
+            start_new_session=True,
+        )
+        if ready:
+            self.wait_output("ready.")
+
+    def wait_output(self, text: str, seconds: float = 60.0) -> None:
+        """Until it has written this."""
+        wait_until(lambda: text in self.output or self._has_ended(), seconds, message=f"the worker writes {text!r}")
+        assert text in self.output, self.output
+
+    def _has_ended(self) -> bool:
+        return self.process.poll() is not None
+
+    @property
+    def output(self) -> str:
+        """What it has written."""
+        with open(self._log.name, "rb") as file:
+            return file.read().decode(errors="replace")
+
+    def children(self) -> list[int]:
+        """The process ids of its pool."""
+        told = subprocess.run(["pgrep", "-P", str(self.process.pid)], capture_output=True, check=False, text=True)
+        return [int(line) for line in told.stdout.split()]
+
+    def kill(self) -> None:
+        """SIGKILL: it cannot say good-bye."""
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> None:
+        """SIGTERM, a warm shutdown."""
+        if self._log.closed:
+            return
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(30)
+            except subprocess.TimeoutExpired:
+                os.killpg(self.process.pid, signal.SIGKILL)
+                self.process.wait()
+                raise AssertionError(f"the worker did not stop: {self.output[-3000:]}") from None
+        assert "Exception in thread" not in self.output, self.output
+        self._log.close()
+
+
+class CeleryFleet:
+    """Calls carried by a broker that Celery knows.
+
+    Args:
+        name: of the row.
+        broker_url: ``ORCHESTRATOR_BROKER_URL`` for a store.
+        environment_of: see :func:`tests.support.engines.environment_of`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        broker_url: Callable[[ServerProcess], str],
+        environment_of: Callable[[Settings], dict[str, str]],
+        folder: str,
+    ) -> None:
+        self.name = name
+        self._broker_url, self._environment_of, self._folder = broker_url, environment_of, folder
+
+    def settings(self, server: ServerProcess, namespace: str, **more: object) -> Settings:
+        return Settings(
+            redis_url=server.url_for(namespace),
+            broker_url=self._broker_url(server),
+            namespace=namespace,
+            secret_key="a key of the tests",
+            **more,
+        )
+
+    def start_worker(
+        self, settings: Settings, *apps: str, queues: str = "default", threads: int = 2, pool: str = "prefork"
+    ) -> CeleryWorker:
+        environment = {
+            **self._environment_of(settings),
+            "ORCHESTRATOR_WORKER_APP": ",".join(apps),
+            "ORCHESTRATOR_WORKER_QUEUES": queues,
+        }
+        name = f"w{secrets.token_hex(4)}@%h"  # two of one name would fight for the queue of its remote control
+        return CeleryWorker(["-P", pool, "-c", str(threads), "-n", name, "-l", "info"], environment, self._folder)
