@@ -9,7 +9,7 @@ ARGS   ?=
 EXTRAS ?= dev
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format bench chaos clean
+.PHONY: help setup demo test lint format bench chaos fuzz peers clean
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,12 @@ bench: $(STAMP) ## measure, and print the settings and the numbers
 chaos: $(STAMP) ## 20,000 calls while everything is killed, frozen and cut; CHAOS_CALLS, CHAOS_SECONDS, CHAOS_SEED
 	$(BIN)/python -m chaos $(ARGS)
 
+fuzz: $(STAMP) ## let a fuzzer make up bytes for the decoders; FUZZ_SECONDS (60)
+	$(BIN)/python tests/fuzz/fuzz_decoder.py --seconds $(or $(FUZZ_SECONDS),60) $(ARGS)
+
+peers: $(STAMP) ## three faults, put to Celery, Dramatiq, RQ, taskiq and us (6 minutes; environments in .venv-peers)
+	$(BIN)/python -m benchmarks.peers.faults $(ARGS)
+
 clean: ## remove what the other targets made
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .venv-peers build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
