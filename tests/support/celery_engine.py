@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import IO
 
 from orchestrator.settings import Settings
-from tests.support.servers import ServerProcess
+from tests.support.servers import ServerProcess, dying_with_us
 from tests.support.waiting import wait_until
 
 
@@ -23,7 +23,7 @@ class CeleryWorker:
         self._log: IO[bytes] = tempfile.NamedTemporaryFile(suffix=".log")  # noqa: SIM115
         command = [sys.executable, "-m", "celery", "-A", "task_workers.celery_app", "worker", *arguments]
         self.process = subprocess.Popen(
-            command,
+            dying_with_us(command),
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=subprocess.STDOUT,

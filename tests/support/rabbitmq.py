@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 from pathlib import Path
 from typing import IO
 
+from tests.support.servers import dying_with_us, free_port
 from tests.support.waiting import wait_until
 
 PROGRAM = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")  # the script in /usr/sbin becomes another user first
@@ -22,18 +22,12 @@ def is_installed() -> bool:
     return PROGRAM.exists()
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 class RabbitMQ:
     """One node. ``stop`` and ``start`` keep what its queues hold."""
 
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="orc-mq-"))
-        self.port, dist, self._epmd_port = _free_port(), _free_port(), _free_port()
+        self.port, dist, self._epmd_port = free_port(), free_port(), free_port()
         (self.folder / "plugins").write_text("[].\n")
         self._environment = {
             "PATH": os.environ["PATH"],
@@ -69,7 +63,7 @@ class RabbitMQ:
         """Start it, and wait until it takes connections."""
         self._starts += 1
         self._process = subprocess.Popen(
-            [str(PROGRAM)],
+            dying_with_us([str(PROGRAM)]),
             env=self._environment,
             stdin=subprocess.DEVNULL,
             stdout=self._log,

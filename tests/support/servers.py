@@ -125,6 +125,12 @@ class ServerProcess:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
+def dying_with_us(command: list[str]) -> list[str]:
+    """The command, so that the kernel ends it when the tests are killed (where there is util-linux's ``setpriv``)."""
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", "KILL", *command] if setpriv else command
+
+
 def free_port() -> int:
     """A port of localhost that nobody uses now."""
     with socket.socket() as probe:

@@ -89,3 +89,13 @@ def fail(trace: str) -> None:
     note(trace, "+")
     note(trace, "-")
     raise ValueError("always")
+
+
+@task(max_deliveries=2)
+def needs_an_antidote(trace: str, antidote: str) -> str:
+    """Kills its process, until the test has put a file there."""
+    note(trace, "+")
+    if not os.path.exists(antidote):
+        os._exit(3)
+    note(trace, "-")
+    return "cured"

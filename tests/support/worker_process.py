@@ -35,9 +35,10 @@ class WorkerProcess:
         log: file for its output.
         environment: of the process.
         options: of its command line.
+        cwd: where it runs; the packages that it is made of are found there first.
     """
 
-    def __init__(self, log: Path, environment: dict[str, str], *options: str) -> None:
+    def __init__(self, log: Path, environment: dict[str, str], *options: str, cwd: Path = ROOT) -> None:
         self.log = log
         self._file = log.open("ab")
         self.process = subprocess.Popen(
@@ -46,7 +47,7 @@ class WorkerProcess:
             stdout=self._file,
             stderr=self._file,
             env=environment,
-            cwd=ROOT,
+            cwd=cwd,
             start_new_session=True,
         )
 
