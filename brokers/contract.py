@@ -93,7 +93,7 @@ class Ending:
     CANCELLED: Final = "K"
     CRASHED: Final = "Z"
     RETRY: Final = "D"  # again, after a delay
-    BEHIND: Final = "P"  # again, when another run has ended
+    BEHIND: Final = "P"  # again, when another run has ended; after the delay if the store does not know that run
     HAND_BACK: Final = "H"  # not started: someone else may have it
     DEAD: Final = "L"  # Crashed, and kept among the dead letters
 

@@ -50,6 +50,7 @@ class Task(Generic[P, R]):
         self.overrides: dict[str, Any] = {}
         self.binds_class = kind == "classmethod"
         self.bound: tuple[Any, ...] = ()
+        self.frames: dict[bool, Any] = {}  # what its plain calls have in common, see calls.py
         functools.update_wrapper(self, plain)
         registry.add(self)
 
@@ -99,6 +100,7 @@ class Task(Generic[P, R]):
     def _copy(self) -> Task[P, R]:
         copy: Task[P, R] = object.__new__(type(self))
         copy.__dict__.update(self.__dict__)
+        copy.frames = {}
         return copy
 
     def arguments(self, args: Iterable[Any], kwargs: dict[str, Any]) -> tuple[Any, ...]:
@@ -144,6 +146,7 @@ class Task(Generic[P, R]):
 
     def _add_hook(self, name: str, fn: Hook) -> Hook:
         self.options = self.options.using(**{name: (*getattr(self.options, name), fn)})
+        self.frames.clear()
         return fn
 
     # -- calling -------------------------------------------------------------------------------------------------
@@ -420,8 +423,9 @@ def task(fn: Any = None, /, **options: Any) -> Any:
     on_completion / on_failure / on_running (lists of hooks).
 
     Ours: queue, priority ("high", "default", "low"), max_deliveries (how often the call may kill its worker before it
-    is a dead letter), hard_timeout_seconds (then the worker process is killed), rate_limit ("10/s"), concurrency
-    (size, or (name, size): how many such calls may run at once in the whole fleet), result_ttl (seconds),
+    is a dead letter), hard_timeout_seconds (then the worker process is killed; retried like any timeout, unless there is
+    a retry_condition_fn, which nobody is left to ask), rate_limit ("10/s"), concurrency (size, or (name, size): how many
+    such calls may run at once in the whole fleet), result_ttl (seconds),
     validate_parameters (arguments are checked and converted by annotation), cache_isolation ("serializable": identical
     calls that run at once are collapsed into one).
 

@@ -173,7 +173,9 @@ class Publisher:
         self._drop()
         seconds = min(self._connect_timeout, _left(deadline))
         self._connection = connection_to(self._url, seconds, self._timeout)
-        self._connection.ensure_connection(max_retries=1, timeout=seconds, reraise_as_library_errors=False)
+        self._connection.ensure_connection(
+            max_retries=1, interval_start=0, interval_step=0, timeout=seconds, reraise_as_library_errors=False
+        )
         channel = self._connection.channel()
         self._confirmations = _Confirmations(channel) if is_amqp(self._url) else None
         self._producer = Producer(channel, auto_declare=False)

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import redis.exceptions as server_says
 from redis.backoff import NoBackoff
@@ -23,11 +23,14 @@ from brokers.errors import BrokerError, BrokerUnavailable, OrchestratorError, Un
 from brokers.urls import ServerAddress
 
 from .connect import Connection, connection_to, name_of, primary_of
+from .dialogue import Dialogue
 from .scripts import Script
 from .translation import SlotElsewhere, translate, translate_opening
 
 MINIMUM_VERSION: Final = (7, 0)
 FOLLOW_PAUSE_SECONDS: Final = 0.05
+ScriptCall: TypeAlias = tuple[Script, *tuple[bytes | str, ...]]
+"""A script and its arguments; most take one."""
 
 
 class Wire:
@@ -48,6 +51,7 @@ class Wire:
         self._timeout_seconds = timeout_seconds
         self._note = note
         self._closed = False
+        self._dialogue: Dialogue | None = None
         self.used = False  # it has answered, and can be used again
 
     def command(self, *arguments: Any, block_seconds: float = 0.0) -> Any:
@@ -71,8 +75,12 @@ class Wire:
         if self._closed:  # redis-py would open it again, behind the back of whoever closed it
             raise BrokerUnavailable(f"this connection to {self._where} is closed")
         try:
-            connection.send_packed_command(connection.pack_commands(batch), check_health=False)
-            replies = [self._read(seconds) for _ in batch]
+            if self._dialogue is None:
+                connection.connect()  # nothing, when it is open
+                self._dialogue = Dialogue(connection)
+            dialogue = self._dialogue
+            dialogue.send(batch, seconds)
+            replies = [dialogue.read() for _ in batch]
         except OrchestratorError:  # the time of the task that sends is over (raised in its thread by another)
             self.close()
             raise
@@ -85,19 +93,13 @@ class Wire:
         self.used = True
         return replies
 
-    def _read(self, seconds: float) -> Any:
-        try:
-            return self._connection.read_response(disable_decoding=True, timeout=seconds)
-        except server_says.ResponseError as error:
-            return error  # the stream of replies is intact: the other replies of the batch must still be read
-
-    def run(self, *calls: tuple[Script, bytes], prefix: str) -> list[bytes]:
+    def run(self, *calls: ScriptCall, prefix: str) -> list[Any]:
         """Run scripts in one round trip; a server that does not know them (restart, failover, flush) is taught."""
-        replies = self._exchange([("EVALSHA", script.sha, 1, prefix, blob) for script, blob in calls])
+        replies = self._exchange([("EVALSHA", script.sha, 1, prefix, *arguments) for script, *arguments in calls])
         for index, reply in enumerate(replies):
             if isinstance(reply, server_says.NoScriptError):
-                script, blob = calls[index]
-                (replies[index],) = self.commands([("EVAL", script.text, 1, prefix, blob)])
+                script, *arguments = calls[index]
+                (replies[index],) = self.commands([("EVAL", script.text, 1, prefix, *arguments)])
             elif isinstance(reply, Exception):
                 raise self._translated(reply) from reply
         return replies
@@ -221,7 +223,7 @@ class Wires:
                 return self._free.pop()
         return self.open()
 
-    def run(self, *calls: tuple[Script, bytes], prefix: str) -> list[bytes]:
+    def run(self, *calls: ScriptCall, prefix: str) -> list[Any]:
         """Run scripts on a shared wire."""
         return self._on_shared(lambda wire: wire.run(*calls, prefix=prefix))
 
@@ -237,8 +239,6 @@ class Wires:
                 return send(wire)
             except SlotElsewhere:
                 wire.close()
-                if time.monotonic() > deadline:
-                    raise
             except BrokerUnavailable as error:
                 wire.close()
                 # A wire that was idle may have been cut meanwhile: one fresh try then.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import select
 import sys
 import threading
 import uuid
@@ -59,6 +60,14 @@ def test_lines_come_now_and_then(capsys: pytest.CaptureFixture[str], monkeypatch
     assert all(line.startswith("0/1 ended in ") for line in lines)
 
 
+def everything_from(terminal: int) -> str:
+    """What was written to it so far; it comes in pieces."""
+    pieces = []
+    while select.select([terminal], [], [], 0.2)[0]:
+        pieces.append(os.read(terminal, 65536))
+    return b"".join(pieces).decode()
+
+
 def test_on_a_terminal_a_bar_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     master, slave = pty.openpty()
     some = futures(2)
@@ -69,7 +78,7 @@ def test_on_a_terminal_a_bar_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("TERM", "xterm")
         wait(some, progress=True)
         terminal.flush()
-        drawn = os.read(master, 65536).decode()
+        drawn = everything_from(master)
     os.close(master)
     assert "2/2" in drawn
     assert "Completed 1" in drawn

@@ -29,6 +29,9 @@ local function settle(settlement, f)
     again_later(id, key, settlement)
   elseif how == 'P' and park_behind(id, settlement[7], true) then
     redis.call('HSET', key, 's', 'P', 'n', 1, 'e', '')
+  elseif how == 'P' and settlement[6] > 0 then -- the store does not know the other one: it has to be asked again
+    redis.call('HSET', key, 's', 'D', 'e', '')
+    redis.call('ZADD', P .. 'delayed', now + settlement[6], id)
   else
     enqueue(id, true)
   end
