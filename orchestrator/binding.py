@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import sys
+import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
@@ -15,6 +17,7 @@ from orchestrator.errors import (
 )
 
 RESERVED: Final = ("return_state", "wait_for")
+MASK: Final = "**********"
 _PLAIN = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 Arguments: TypeAlias = tuple[Sequence[Any], dict[str, Any]]
 
@@ -46,6 +49,7 @@ class Signature:
         required = sum(parameter.default is parameter.empty for parameter in parameters)
         self._fewest, self._most = (required, len(parameters)) if simple else (1, 0)
         self._validated: Any = None
+        self._secret_names: frozenset[str] | None = None
 
     def check(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
         """Raise ParameterBindError unless the function can be called so."""
@@ -57,13 +61,34 @@ class Signature:
         try:
             return self.full.bind(*args, **kwargs)
         except TypeError as error:
-            raise ParameterBindError(f"{self._name}{self.full}: {error}") from None
+            raise ParameterBindError(f"{self._name}{self._shown()}: {error}") from None
 
     def parameters(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments by parameter name, defaults included."""
         bound = self._bind(args, kwargs)
         bound.apply_defaults()
         return dict(bound.arguments)
+
+    @property
+    def secret_names(self) -> frozenset[str]:
+        """The parameters whose annotation names one of pydantic's secrets: their values are not to be shown."""
+        if self._secret_names is None:
+            hints = _hints_of(self._fn)
+            self._secret_names = frozenset(name for name in self.full.parameters if _is_secret(hints.get(name)))
+        return self._secret_names
+
+    def masked(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments by parameter name, fit to be shown: text that was passed for a secret is masked."""
+        return {name: MASK if name in self.secret_names else value for name, value in parameters.items()}
+
+    def _shown(self) -> inspect.Signature:
+        shown = [
+            parameter.replace(default=MASK)
+            if parameter.name in self.secret_names and parameter.default is not parameter.empty
+            else parameter
+            for parameter in self.full.parameters.values()
+        ]
+        return self.full.replace(parameters=shown)
 
     def validated(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Arguments:
         """The arguments as their annotations want them (pydantic: converted and checked).
@@ -87,8 +112,6 @@ class Signature:
         return bound.args, dict(bound.kwargs)
 
     def _adapters(self, adapter_class: Any) -> dict[str, Any]:
-        import typing
-
         from pydantic import ConfigDict, PydanticUserError
 
         try:
@@ -104,6 +127,25 @@ class Signature:
             except PydanticUserError:  # a type that brings its own configuration
                 adapters[name] = adapter_class(hints[name])
         return adapters
+
+
+def _hints_of(fn: Callable[..., Any]) -> Mapping[str, Any]:
+    try:
+        return typing.get_type_hints(fn, include_extras=True)
+    except Exception:  # a name that exists only for the type checker
+        return getattr(fn, "__annotations__", {})
+
+
+def _is_secret(annotation: Any) -> bool:
+    """Whether an annotation, or a part of it, is one of pydantic's secrets."""
+    if isinstance(annotation, str):  # one that could not be evaluated
+        return "Secret" in annotation
+    types = sys.modules.get("pydantic.types")
+    if types is None:
+        return False
+    if isinstance(annotation, type) and typing.get_origin(annotation) is None:
+        return issubclass(annotation, (types.SecretStr, types.SecretBytes, types.Secret))
+    return any(_is_secret(part) for part in (typing.get_origin(annotation), *typing.get_args(annotation)) if part)
 
 
 def _is_placeholder(value: Any) -> bool:

@@ -134,7 +134,7 @@ class Attempt:
     def _make_name(self) -> str:
         template = self.options.task_run_name
         if isinstance(template, str):
-            return template.format(**self.parameters)
+            return template.format(**self.task.signature.masked(self.parameters))
         if template is not None:
             wants = inspect.signature(template).parameters
             return str(template(self.parameters) if len(wants) == 1 and "parameters" in wants else template())

@@ -7,6 +7,7 @@ The whole tree (the upper half is carriage and lives in :mod:`brokers.errors`; e
     │   ├── BrokerUnavailable           nobody answers, or not in time; nothing was half-sent
     │   ├── BrokerRefused               it answered and said no
     │   │   ├── AuthenticationFailed
+    │   │   ├── TLSFailed
     │   │   ├── UnsupportedServer
     │   │   ├── StoreFull
     │   │   └── QueueFull
@@ -15,7 +16,8 @@ The whole tree (the upper half is carriage and lives in :mod:`brokers.errors`; e
     ├── PayloadTooLarge                 (also a ValueError)
     ├── ConfigurationError              (also a ValueError) a setting or variable has a value that is not allowed
     ├── SerializationError              (also a ValueError) a value cannot be packed, or bytes cannot be unpacked
-    │   └── UntrustedPayload            bytes that need a signature have none, or a wrong one
+    │   ├── UntrustedPayload            bytes that need a signature have none, or a wrong one
+    │   └── EncryptionKeyMissing        bytes are encrypted with a key that this process does not have
     ├── ParameterBindError              (also a TypeError) arguments do not fit the signature
     ├── ParameterTypeError              (also a TypeError) an argument does not fit its annotation
     ├── ReservedArgumentError           (also a TypeError) a parameter has a name that we need
@@ -53,6 +55,7 @@ from brokers.errors import (
     PayloadTooLarge,
     QueueFull,
     StoreFull,
+    TLSFailed,
     UnsupportedServer,
 )
 
@@ -67,6 +70,7 @@ __all__ = [
     "CacheKeyError",
     "ConfigurationError",
     "EmbeddedServerError",
+    "EncryptionKeyMissing",
     "InvalidURL",
     "MappingLengthMismatch",
     "MappingMissingIterable",
@@ -85,6 +89,7 @@ __all__ = [
     "RunLost",
     "SerializationError",
     "StoreFull",
+    "TLSFailed",
     "TaskTimeout",
     "UnknownTask",
     "UnsupportedServer",
@@ -103,6 +108,10 @@ class SerializationError(OrchestratorError, ValueError):
 
 class UntrustedPayload(SerializationError):
     """Bytes that may only be read with a valid signature have none, or one made with another key."""
+
+
+class EncryptionKeyMissing(SerializationError):
+    """Bytes are encrypted with a key that this process does not have; the message says which, never the key itself."""
 
 
 class ParameterBindError(OrchestratorError, TypeError):

@@ -23,12 +23,12 @@ from brokers.redis.broker import RedisBroker
 from brokers.redis.inbox import Inbox
 from brokers.redis.sender import Parcel, Sender
 from brokers.redis.wire import Wires
-from brokers.urls import ServerAddress, engine_of, parse_url
+from brokers.urls import ServerAddress, parse_url
 from orchestrator import serializers
-from orchestrator.errors import BrokerError, BrokerRefused, ConfigurationError, QueueFull
+from orchestrator.errors import BrokerError, BrokerRefused, BrokerUnavailable, QueueFull
 from orchestrator.log_shipper import LogShipper
 from orchestrator.outcomes import open_state, read_outcome
-from orchestrator.serializers import KeyRing, PayloadLimits
+from orchestrator.serializers import NO_PROTECTION, CipherRing, KeyRing, PayloadLimits, Protection
 from orchestrator.settings import Settings
 from orchestrator.states import State, StateType
 
@@ -52,18 +52,15 @@ class Fleet:
         self.process = secrets.token_hex(6)
         self.left_behind = False  # it belongs to the parent of this process: its threads and sockets are not here
         self.embedded: EmbeddedServer | None = None
+        self._key_ring: KeyRing | None = None
+        self.protection = _protection_from(settings)
         self.limits = PayloadLimits(settings.compress_above_bytes, settings.max_payload_bytes)
         self.wires = Wires(
             self._locator(),
             command_timeout_seconds=settings.command_timeout_seconds,
             connect_timeout_seconds=settings.connect_timeout_seconds,
         )
-        self.broker = RedisBroker(
-            self.wires,
-            settings.namespace,
-            result_ttl_seconds=settings.result_ttl_seconds,
-            queue_limit=settings.queue_limit,
-        )
+        self.broker = self._make_broker()
         self.sender = Sender(self._submit)
         self.logs = LogShipper(self.broker, settings.log_lines_per_run)
         self.queues_used: set[str] = set()
@@ -80,26 +77,39 @@ class Fleet:
         """Directory of the private server."""
         return self.settings.home or default_home()
 
+    def _make_broker(self) -> RedisBroker:
+        settings = self.settings
+        more: dict[str, Any] = {"result_ttl_seconds": settings.result_ttl_seconds, "queue_limit": settings.queue_limit}
+        if settings.broker_url is None or not settings.carried:
+            return RedisBroker(self.wires, settings.namespace, **more)
+        from brokers.celery.broker import CarriedBroker  # kombu, which only this engine needs, takes 0.1 s to import
+
+        return CarriedBroker(
+            self.wires,
+            settings.namespace,
+            settings.broker_url,
+            timeout_seconds=settings.command_timeout_seconds,
+            connect_timeout_seconds=settings.connect_timeout_seconds,
+            **more,
+        )
+
     def _locator(self) -> Callable[[], ServerAddress]:
-        url = self.settings.redis_url or self.settings.broker_url
+        url = self.settings.redis_url or (None if self.settings.carried else self.settings.broker_url)
         if url is None:
             self.embedded = EmbeddedServer(self.home)
             embedded = self.embedded
             return lambda: parse_url(embedded.ensure())
-        if engine_of(url) == "celery":
-            raise ConfigurationError(
-                "the Celery engine is not part of this version: set ORCHESTRATOR_REDIS_URL (redis://, rediss://, "
-                "unix://, redis+sentinel://) and unset ORCHESTRATOR_BROKER_URL"
-            )
         address = parse_url(url)
         return lambda: address
 
     def key_ring(self) -> KeyRing | None:
-        """The keys that sign pickled values: those of the settings, else the private server's own."""
-        keys: Sequence[bytes] = self.settings.secret_keys
-        if not keys and self.embedded is not None:
-            keys = [secret_key(self.home)]
-        return KeyRing(keys) if keys else None
+        """The keys that sign: those of the settings, else the private server's own, which is for pickles only."""
+        if self._key_ring is None:
+            keys: Sequence[bytes] = self.settings.secret_keys
+            if not keys and self.embedded is not None:
+                keys = [secret_key(self.home)]
+            self._key_ring = KeyRing(keys) if keys else None
+        return self._key_ring
 
     @property
     def ready(self) -> bool:
@@ -181,6 +191,11 @@ class Fleet:
         try:
             inbox = self.open_inbox()
             self._on_settled(self.broker.expect(list({future.run_id for future in strange}), inbox))
+        except BrokerUnavailable:
+            if self._inbox is None:
+                self._forget(strange)
+                raise
+            self._inbox.ask_again()  # they are open: it asks for them when the server is back, as after any absence
         except BaseException:
             self._forget(strange)
             raise
@@ -300,9 +315,15 @@ class Fleet:
         if self._inbox is not None:
             self._inbox.stop()
             self._inbox = None
-        self.wires.close()
+        self.broker.close()
         if self.embedded is not None:
             self.embedded.release()
+
+
+def _protection_from(settings: Settings) -> Protection:
+    """What happens to every body. The private server's own key signs pickles only: its directory is its user's."""
+    keys = settings.encryption_keys
+    return Protection(bool(settings.secret_keys), settings.require_signature, CipherRing(keys) if keys else None)
 
 
 _current: Fleet | None = None
@@ -320,6 +341,7 @@ def current_fleet() -> Fleet:
 
                 _current = Fleet(current())
                 serializers.set_key_ring(_current.key_ring)
+                serializers.protect(_current.protection)
     return _current
 
 
@@ -334,6 +356,7 @@ def use_fleet(fleet: Fleet | None) -> Fleet | None:
     global _current
     before, _current = _current, fleet
     serializers.set_key_ring(fleet.key_ring if fleet is not None else lambda: None)
+    serializers.protect(fleet.protection if fleet is not None else NO_PROTECTION)
     return before
 
 

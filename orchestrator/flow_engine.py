@@ -15,6 +15,7 @@ from orchestrator.context import current_attempt, current_flow_run, current_tags
 from orchestrator.errors import BrokerError, TaskTimeout
 from orchestrator.futures import PrefectFuture
 from orchestrator.interrupt import CancelRun, soft_deadline
+from orchestrator.outcomes import flow_message
 from orchestrator.run_logs import Keep, logging_prints
 from orchestrator.states import Cancelled, Crashed, Failed, Running, State, TimedOut, return_value_to_state
 from orchestrator.waiting import wait_async
@@ -60,7 +61,7 @@ class FlowRun:
     def _make_name(self) -> str:
         template = self.flow.options.flow_run_name
         if isinstance(template, str):
-            return template.format(**self.parameters)
+            return template.format(**self.flow.signature.masked(self.parameters))
         if template is not None:
             return str(template())
         return f"{self.flow.name}-{self.run_id[-4:]}"
@@ -96,7 +97,7 @@ class FlowRun:
                     "name": self.name,
                     "type": state.type.value,
                     "state": state.name,
-                    "message": state.message or "",
+                    "message": flow_message(self.run_id, state.message or ""),
                     "at": f"{state.timestamp.timestamp():.3f}",
                     "runs": str(self.run_count),
                     "parent": self.parent.run_id if self.parent else "",

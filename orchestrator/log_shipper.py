@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 from brokers.redis.broker import RedisBroker
-from orchestrator.errors import BrokerError, BrokerRefused
+from orchestrator import serializers
+from orchestrator.errors import BrokerError, BrokerRefused, SerializationError
 
 log = logging.getLogger("orchestrator.run_logs")
 LONGEST_LINE: Final = 16_384  # characters
@@ -44,7 +45,8 @@ class LogShipper:
         """Keep a line for a run; ``created`` in unix seconds."""
         if not self._keep:
             return
-        line = json.dumps([created, level, message[:LONGEST_LINE]]).encode()
+        text = json.dumps([created, level, message[:LONGEST_LINE]]).encode()
+        line = serializers.enclose(text, lambda: ("log", run_id))
         with self._lock:
             lines = self._lines.setdefault(run_id, [])
             lines.append(line)
@@ -96,7 +98,14 @@ class LogShipper:
                 self._wake.set()  # kept; tried again
 
     def read(self, run_id: str) -> list[LogLine]:
-        """The kept lines of a run, oldest first."""
+        """The kept lines of a run, oldest first. One that cannot be read here says so."""
         self.flush()
-        rows = (json.loads(line) for line in self._broker.log_lines(run_id))
-        return [LogLine(datetime.fromtimestamp(created, UTC), level, text) for created, level, text in rows]
+        return [_line(run_id, line) for line in self._broker.log_lines(run_id)]
+
+
+def _line(run_id: str, line: bytes) -> LogLine:
+    try:
+        created, level, text = json.loads(serializers.disclose(line, lambda: ("log", run_id)))
+        return LogLine(datetime.fromtimestamp(created, UTC), level, text)
+    except (SerializationError, ValueError, TypeError, OSError) as error:
+        return LogLine(datetime.fromtimestamp(0, UTC), "ERROR", f"(this line cannot be read: {error})")

@@ -1,20 +1,29 @@
 """How the end of a run is written into its record, and read again.
 
-An outcome is one msgpack array: name, message, started (unix seconds), ended, run count, body, serializer of the body.
-The body of a Completed run is its packed result, that of another end its packed exception. A script that ends a run by
-itself (cancel, expiry, dead worker) writes a zero byte and a sentence instead.
+An outcome is one msgpack array: name, message, started (unix seconds), ended, run count, body. The body of a Completed
+run is its packed result, that of another end its packed exception. Where the fleet has keys all of it is signed, or
+encrypted, for its run and its end. A script that ends a run by itself (cancel, expiry, dead worker) writes a zero byte
+and a sentence instead; where the process was killed for the run, another zero byte and the last stack of the run may
+follow.
 """
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgpack
 
 from brokers.contract import Status
 from orchestrator import serializers
-from orchestrator.errors import MissingResult, RunLost, SerializationError, TaskTimeout
+from orchestrator.errors import (
+    MissingResult,
+    RemoteTraceback,
+    RunCancelled,
+    RunLost,
+    SerializationError,
+    TaskTimeout,
+)
 from orchestrator.states import State, StateType
 
 _TYPES: Final = {
@@ -31,6 +40,8 @@ _OPEN: Final = {
     Status.DELAYED: (StateType.SCHEDULED, "Scheduled"),
     Status.RUNNING: (StateType.RUNNING, "Running"),
     Status.CANCELLING: (StateType.CANCELLING, "Cancelling"),
+    Status.AWAY: (StateType.PENDING, "Pending"),
+    Status.AWAY_RUNNING: (StateType.RUNNING, "Running"),
 }
 LETTERS: Final = {
     StateType.COMPLETED: "C",
@@ -38,6 +49,8 @@ LETTERS: Final = {
     StateType.CANCELLED: "K",
     StateType.CRASHED: "Z",
 }
+
+E = TypeVar("E", bound=BaseException)
 
 _pack = msgpack.Packer().pack
 _unpack = msgpack.unpackb
@@ -55,34 +68,58 @@ def pack_outcome(
     return msgpack.packb((name, message, started, ended, run_count, body))  # type: ignore[no-any-return]
 
 
+def enclosed(run_id: str, letter: str, outcome: bytes) -> bytes:
+    """The outcome as it is stored: where the fleet has keys it is signed and encrypted, for this run and this end."""
+    return serializers.enclose(outcome, lambda: _end_context(run_id, letter))
+
+
+def _end_context(run_id: str, letter: str) -> tuple[str, str, str]:
+    return ("outcome", run_id, letter)
+
+
+def flow_message(flow_run_id: str, message: str) -> bytes:
+    """The message of a flow run's state as it is stored."""
+    return serializers.enclose(message.encode("utf-8", "replace"), lambda: ("flow", flow_run_id))
+
+
+def message_of_flow(flow_run_id: str, stored: bytes) -> str:
+    """That message, or why it cannot be read here."""
+    if not stored:
+        return ""
+    try:
+        return serializers.disclose(stored, lambda: ("flow", flow_run_id)).decode("utf-8", "replace")
+    except SerializationError as error:
+        return f"(cannot be read: {error})"
+
+
 def read_outcome(run_id: str, status: bytes, outcome: bytes) -> State[Any]:
     """The state that a settled run's record tells. Never raises: what cannot be read becomes the state's error."""
     if status == Status.UNKNOWN:
         return _lost(run_id)
     kind = _TYPES[status]
-    if outcome[:1] == b"\0":
+    if outcome[:1] == b"\0" and kind is not StateType.COMPLETED:  # no script completes a run
         return _by_script(run_id, kind, outcome[1:].decode("utf-8", "replace"))
     try:
+        outcome = serializers.disclose(outcome, lambda: _end_context(run_id, status.decode()))
         name, message, _, ended, run_count, body = _unpack(outcome)[:6]
+        if not (_is_text(name) and _is_text(message) and isinstance(run_count, int)):
+            raise SerializationError("the outcome holds something else than it should")
+        moment = datetime.fromtimestamp(ended, UTC)
         data = _read_body(run_id, kind, body)
     except Exception as error:
         return _unreadable(run_id, kind, error)
-    return State(
-        kind,
-        name or None,
-        message,
-        datetime.fromtimestamp(ended, UTC),
-        data,
-        task_run_id=run_id,
-        run_count=run_count,
-    )
+    return State(kind, name or None, message, moment, data, task_run_id=run_id, run_count=run_count)
+
+
+def _is_text(value: object) -> bool:
+    return value is None or isinstance(value, str)
 
 
 def _read_body(run_id: str, kind: StateType, body: bytes | None) -> Any:
     if body is None:
         return None
     if kind is StateType.COMPLETED:
-        return serializers.unpack_value(body, context=lambda: result_context(run_id))
+        return serializers.unpack_value(body, context=lambda: result_context(run_id), enclosed=True)
     return serializers.unpack_exception(body)
 
 
@@ -90,10 +127,20 @@ def _by_script(run_id: str, kind: StateType, text: str) -> State[Any]:
     if kind is StateType.PENDING:
         message = f"run {run_id} was not started: its upstream {text} did not complete"
         return State(kind, "NotReady", message, data=text, task_run_id=run_id)
+    text, _, stack = text.partition("\0")
     if kind is StateType.FAILED and text.startswith("timed out"):  # by the supervisor, which killed its process
-        return State(kind, "TimedOut", text, data=TaskTimeout(text), task_run_id=run_id)
+        return State(kind, "TimedOut", text, data=_with_stack(TaskTimeout(text), stack), task_run_id=run_id)
+    if stack and kind is StateType.CANCELLED:
+        return State(kind, None, text, data=_with_stack(RunCancelled(text), stack), task_run_id=run_id)
     name = "Expired" if kind is StateType.CANCELLED and text.startswith("expired") else None
     return State(kind, name, text, task_run_id=run_id)
+
+
+def _with_stack(error: E, stack: str) -> E:
+    """The error, with the remote stack where a remote traceback would be."""
+    if stack:
+        error.__cause__ = RemoteTraceback(stack)
+    return error
 
 
 def _lost(run_id: str) -> State[Any]:
@@ -117,5 +164,5 @@ def open_state(run_id: str, status: bytes, retries: int, crashes: int) -> State[
         name = "AwaitingRetry"
     if retries and kind is StateType.RUNNING:
         name = "Retrying"
-    run_count = retries + crashes + (1 if status == Status.RUNNING else 0)
+    run_count = retries + crashes + (1 if kind is StateType.RUNNING else 0)
     return State(kind, name, task_run_id=run_id, run_count=run_count)

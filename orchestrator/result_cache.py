@@ -44,13 +44,16 @@ class StoreCache:
         self.fleet.broker.cache_put(_hashed(key), body, ttl_seconds or FOREVER_SECONDS)
 
     def claim(self, key: str, run_id: str) -> str:
-        """The run that computes this key now: ``run_id`` itself unless another, living one does."""
+        """The run that computes this key now: ``run_id`` itself unless another, living one does.
+
+        See :func:`is_of_a_process` for what it may look like.
+        """
         hashed, mine = _hashed(key), self._claim_of(run_id)
         holder = self.fleet.broker.cache_lock(hashed, mine, CLAIM_SECONDS)
         if holder != mine and self._has_ended(holder):  # it ended without letting go: it crashed
             self.fleet.broker.cache_unlock(hashed)
             holder = self.fleet.broker.cache_lock(hashed, mine, CLAIM_SECONDS)
-        return run_id if holder == mine else self._wait_for(holder, run_id)
+        return run_id if holder == mine else holder
 
     def _claim_of(self, run_id: str) -> str:
         return run_id
@@ -61,23 +64,21 @@ class StoreCache:
             return not self.fleet.broker.is_listening(process)
         return self.fleet.latest_state(run_id).is_settled()
 
-    def _wait_for(self, holder: str, run_id: str) -> str:
-        # The store cannot park a run behind one that it does not know: then both compute.
-        return run_id if "@" in holder else holder
-
     def release(self, key: str) -> None:
         """Let others compute it."""
         self.fleet.broker.cache_unlock(_hashed(key))
 
 
 class LocalCache(StoreCache):
-    """The same cache, for runs that this process runs by itself: a claim is the process's, and is waited for here."""
+    """The same cache, for runs that this process runs by itself: they and their process hold a claim together."""
 
     def _claim_of(self, run_id: str) -> str:
         return f"{run_id}@{self.fleet.open_inbox()}"
 
-    def _wait_for(self, holder: str, run_id: str) -> str:
-        return holder
+
+def is_of_a_process(holder: str) -> bool:
+    """Whether whoever holds a claim is a run that a process runs by itself, ``run@process``: no record tells its end."""
+    return "@" in holder
 
 
 def _hashed(key: str) -> str:

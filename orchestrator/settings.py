@@ -31,6 +31,8 @@ PREFIX: Final = "ORCHESTRATOR_"
 DAY_SECONDS: Final = 86_400.0
 MOST_PAYLOAD_BYTES: Final = 64 * 1024 * 1024  # what every reader accepts; larger things belong into a file store
 
+FEWEST_KEY_CHARACTERS: Final = 32
+
 _NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,40}")
 
 
@@ -50,6 +52,20 @@ def _checked_broker(url: str | None) -> str | None:
     if url is not None and engine_of(url) == "redis":
         parse_url(url)
     return url
+
+
+def _checked_encryption(ring: SecretStr | None) -> SecretStr | None:
+    if any(len(key) < FEWEST_KEY_CHARACTERS for key in _keys_of(ring)):
+        raise ValueError(
+            f"each key needs {FEWEST_KEY_CHARACTERS} characters or more; one is made by "
+            "python -c 'import secrets; print(secrets.token_urlsafe(32))'"
+        )
+    return ring
+
+
+def _keys_of(ring: SecretStr | None) -> tuple[bytes, ...]:
+    text = ring.get_secret_value() if ring else ""
+    return tuple(key.strip().encode() for key in text.split(",") if key.strip())
 
 
 def _lowered(value: Any) -> Any:
@@ -79,11 +95,16 @@ class Settings(BaseSettings):
 
     redis_url: Annotated[str | None, AfterValidator(_checked_server)] = Field(
         None,
-        description="Redis or Valkey that keeps calls and results: redis://, rediss://, unix://, sentinel://; "
-        "unset: a private server of this user is started",
+        description="Redis or Valkey that keeps calls and results: redis://, rediss:// (TLS, with ?ssl_ca_certs=, "
+        "ssl_certfile=, ssl_keyfile=), unix://, redis+sentinel://; unset: a private server of this user is started",
     )
     broker_url: Annotated[str | None, AfterValidator(_checked_broker)] = Field(
         None, description="What carries the calls, when it is not redis_url: redis:// or celery+amqp:// and the like"
+    )
+    celery_result_backend: str | None = Field(
+        None,
+        description="Where `celery -A task_workers.celery_app` keeps results of calls that Celery clients send by name "
+        "(our own calls need none); unset: nowhere",
     )
     namespace: Name = Field("orchestrator", description="Prefix of every key; keeps several fleets on a server apart")
     home: Path | None = Field(None, description="Directory of the private server; unset: in the user's state folder")
@@ -91,7 +112,13 @@ class Settings(BaseSettings):
         None, description="Program to start as the private server; unset: the first found"
     )
     secret_key: SecretStr | None = Field(
-        None, description="Keys that sign pickled values, separated by commas; the first signs, every one is accepted"
+        None, description="Keys that sign calls and results, separated by commas; the first signs, all are accepted"
+    )
+    require_signature: bool = Field(False, description="Whether calls and results without a signature are refused")
+    encryption_key: Annotated[SecretStr | None, AfterValidator(_checked_encryption)] = Field(
+        None,
+        description="Keys that encrypt arguments and results, each of 32 characters or more, separated by commas; "
+        "the first encrypts, all are accepted",
     )
 
     task_runner: Annotated[Literal["fleet", "threads", "processes"], Word] = Field(
@@ -152,6 +179,19 @@ class Settings(BaseSettings):
                 f"{PREFIX}LEASE_SECONDS={self.lease_seconds:g} is too short: "
                 f"at least twice {PREFIX}BEAT_SECONDS={self.beat_seconds:g}, or live workers are taken for dead"
             )
+        if self.require_signature and not self.secret_keys:
+            raise ConfigurationError(
+                f"{PREFIX}REQUIRE_SIGNATURE is set without {PREFIX}SECRET_KEY: nothing could be signed or read"
+            )
+
+    @property
+    def carried(self) -> bool:
+        """Whether Celery's messages carry the calls.
+
+        >>> Settings(broker_url="celery+amqp://localhost").carried
+        True
+        """
+        return self.broker_url is not None and engine_of(self.broker_url) == "celery"
 
     @property
     def secret_keys(self) -> tuple[bytes, ...]:
@@ -160,16 +200,20 @@ class Settings(BaseSettings):
         >>> Settings(secret_key="new, old").secret_keys
         (b'new', b'old')
         """
-        ring = self.secret_key.get_secret_value() if self.secret_key else ""
-        return tuple(key.strip().encode() for key in ring.split(",") if key.strip())
+        return _keys_of(self.secret_key)
+
+    @property
+    def encryption_keys(self) -> tuple[bytes, ...]:
+        """The keys that encrypt, the one in use first; empty when none is set."""
+        return _keys_of(self.encryption_key)
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         for name, value in super().__repr_args__():
             yield name, (masked(value) if isinstance(value, str) and name in _URLS else value)
 
 
-_URLS: Final = frozenset(("redis_url", "broker_url"))
-_SECRETS: Final = _URLS | {"secret_key"}
+_URLS: Final = frozenset(("redis_url", "broker_url", "celery_result_backend"))
+_SECRETS: Final = _URLS | {"secret_key", "encryption_key"}
 
 
 class SettingDescription(NamedTuple):

@@ -21,7 +21,7 @@ import sys
 import threading
 import time
 import traceback
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from orchestrator import failpoints, interrupt, registry
 from orchestrator.errors import BrokerError, ConfigurationError
@@ -34,6 +34,7 @@ from task_workers.options import ChildSpec
 from task_workers.slot_table import SlotTable
 
 ORPHANED: Final = 70  # exit code of a child whose supervisor has gone
+CUT_OFF: Final = 71  # and of one in which somebody has closed the descriptors that lead to it
 PULSE_SHARE: Final = 1 / 8  # of a lease, between two signs of life to the supervisor
 EARLY: Final = 0.9  # the replacement is asked for when so much of --max-tasks-per-child is done: capacity stays
 
@@ -49,6 +50,7 @@ class Supervisor:
         os.close(null)
         self._rest = b""
         self._events: int | None = None
+        self._ways: dict[int, tuple[int, int] | None] = {}
         self._lock = threading.Lock()
 
     def read_spec(self) -> ChildSpec:
@@ -60,7 +62,12 @@ class Supervisor:
         os.set_inheritable(spec.events_fd, False)
         os.set_inheritable(spec.table_fd, False)
         self._events = spec.events_fd
+        self._ways = {fd: _file_behind(fd) for fd in (self._orders, spec.events_fd)}
         return spec
+
+    def is_cut_off(self) -> bool:
+        """Whether somebody in this process has closed our descriptors; others may have got their numbers since."""
+        return any(_file_behind(fd) != file for fd, file in self._ways.items())
 
     def _read(self) -> None:
         more = os.read(self._orders, 65536)
@@ -90,6 +97,14 @@ class Supervisor:
                     blob = blob[os.write(self._events, blob) :]
         except OSError:
             pass
+
+
+def _file_behind(fd: int) -> tuple[int, int] | None:
+    try:
+        status = os.fstat(fd)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def die_with_parent(parent_pid: int) -> None:
@@ -148,7 +163,11 @@ class Child:
     def obey(self, wake_fd: int) -> None:
         """Follow orders for ever; a thread of its own."""
         while True:
-            for order in self._supervisor.next_orders(wake_fd):
+            try:
+                orders = self._supervisor.next_orders(wake_fd)
+            except OSError:  # closed by a task
+                give_up()
+            for order in orders:
                 if order["do"] == "quit":
                     os._exit(0)
                 if order["do"] == "drain":
@@ -161,6 +180,8 @@ class Child:
         seconds = max(0.05, current_fleet().settings.lease_seconds * PULSE_SHARE)
         while True:
             self._table.pulse(self.slots.heard_at)
+            if self._supervisor.is_cut_off():
+                give_up()
             time.sleep(seconds)
 
     def _count(self, ended: int) -> None:
@@ -187,7 +208,17 @@ class Child:
         leave(0)
 
 
-def leave(code: int) -> None:
+def give_up() -> NoReturn:
+    """End a process whose descriptors a task has closed: it hears no orders, and its connections are gone as well.
+
+    Its supervisor starts another one; the calls that run are charged, as by any death.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        sys.stderr.write("orchestrator: a task has closed descriptors that are not its own; its process ends\n")
+    leave(CUT_OFF)
+
+
+def leave(code: int) -> NoReturn:
     """End the process: a user's thread that does not end must not keep it."""
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):

@@ -1,11 +1,11 @@
 """Values become bytes and come back.
 
 A body is msgpack with extension types for what Python people pass; anything else is pickled, and a body with a pickle
-in it is signed. Nothing that is read imports or constructs by name, and no signature is looked at after the data it
-vouches for.
+in it is signed. Where the fleet has keys, every body is signed, or encrypted (``protection.py``). Nothing that is read
+imports or constructs by name, and no signature is looked at after the data it vouches for.
 
 The way of a value: ``calls.py`` or ``values.py`` -> ``packing.py`` (msgpack asks it about types it does not know) ->
-``extensions.py`` (which function writes this type) -> the function -> ``framing.py`` (compress, sign, tag). Back:
+``extensions.py`` (which function writes this type) -> the function -> ``framing.py`` (compress, encrypt, sign). Back:
 ``framing.py`` -> ``reading.py`` -> the function.
 
 To add a type see ``catalogue.py``; to add a serializer, write one like ``json_format.py`` and register it below.
@@ -15,29 +15,40 @@ from __future__ import annotations
 
 from orchestrator.serializers import catalogue as catalogue
 from orchestrator.serializers import json_format, known_types, pickling
-from orchestrator.serializers.calls import PackedCall, pack_call, unpack_call
+from orchestrator.serializers.calls import OpenedCall, PackedCall, open_call, pack_call, read_call, unpack_call
 from orchestrator.serializers.dependencies import Dependency, Handle, set_handle_factory
+from orchestrator.serializers.encryption import CipherRing
 from orchestrator.serializers.exceptions import pack_exception, unpack_exception
 from orchestrator.serializers.extensions import register_replacement
-from orchestrator.serializers.framing import PayloadLimits
+from orchestrator.serializers.framing import PayloadLimits, disclose, enclose
 from orchestrator.serializers.packing import Packing
+from orchestrator.serializers.protection import NO_PROTECTION, Protection, protect
 from orchestrator.serializers.reading import Reading
 from orchestrator.serializers.signing import KeyRing, key_ring, set_key_ring
 from orchestrator.serializers.values import pack_value, register_serializer, serializer_names, unpack_value
 
 __all__ = [
+    "NO_PROTECTION",
+    "CipherRing",
     "Dependency",
     "Handle",
     "KeyRing",
+    "OpenedCall",
     "PackedCall",
     "Packing",
     "PayloadLimits",
+    "Protection",
     "Reading",
+    "disclose",
+    "enclose",
     "key_ring",
     "known_types",
+    "open_call",
     "pack_call",
     "pack_exception",
     "pack_value",
+    "protect",
+    "read_call",
     "register_replacement",
     "register_serializer",
     "serializer_names",

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from orchestrator.errors import SerializationError
+from orchestrator.serializers import protection
 from orchestrator.serializers.explaining import explained_call
 from orchestrator.serializers.framing import DEFAULT_LIMITS, MSGPACK, PLAIN_MSGPACK, PayloadLimits, open_body, seal
 from orchestrator.serializers.packing import pack_body, put_back
@@ -37,8 +38,8 @@ def pack_call(
     Args:
         args: The positional arguments.
         kwargs: The keyword arguments.
-        context: Where the body belongs, for example ``("call", "1", task, queue, run_id)``; called only if the body
-            has to be signed. Reading it needs the same.
+        context: Where the body belongs, for example ``("call", "1", task, run_id, options)``; called only if the body
+            is signed or encrypted. Reading it needs the same.
         limits: Sizes in bytes.
 
     Raises:
@@ -59,10 +60,11 @@ def pack_call(
         explanation = explained_call(args, kwargs, error)
         raise explanation from explanation.__cause__
     size = len(data)
-    if size <= limits.compress_above_bytes and size <= limits.max_bytes and not packing.must_sign:
+    plain = not packing.must_sign and not protection.wanted
+    if plain and size <= limits.compress_above_bytes and size <= limits.max_bytes:
         body = PLAIN_MSGPACK + data
     else:
-        body = seal(MSGPACK, data, limits, packing.key_ring if packing.must_sign else None, context)
+        body = seal(MSGPACK, data, limits, must_sign=packing.must_sign, context=context)
     upstreams = None if packing.upstreams is None else list(packing.upstreams.items())
     put_back(packing, size)
     return PackedCall(body, upstreams)
@@ -79,21 +81,42 @@ def unpack_call(
 
     Args:
         body: What :func:`pack_call` made.
-        context: The same parts that it was packed with; called only if the body is signed.
+        context: The same parts that it was packed with; called only if the body is signed or encrypted.
         upstream_values: The results, under the run ids that ``PackedCall.upstreams`` named.
         limits: ``max_bytes`` bounds what a compressed body may grow to.
 
     Raises:
-        UntrustedPayload: a pickle without a good signature for this context, or a decompression bomb.
+        UntrustedPayload: a signature that is missing where one is needed or does not fit, a changed ciphertext, or a
+            decompression bomb.
+        EncryptionKeyMissing: it is encrypted, and the key is not here.
         SerializationError: the bytes are no call, or one that cannot be restored here.
     """
+    return read_call(open_call(body, context=context, limits=limits), upstream_values)
+
+
+class OpenedCall(NamedTuple):
+    """The arguments of a call, still packed, after its signature was checked."""
+
+    data: bytes
+    trusted: bool
+
+
+def open_call(body: bytes, *, context: Context, limits: PayloadLimits = DEFAULT_LIMITS) -> OpenedCall:
+    """The first half of :func:`unpack_call`: nothing has been decoded yet. What is in ``context`` may then be used."""
+    if body[:1] == PLAIN_MSGPACK and not protection.demanded:
+        return OpenedCall(body[1:], False)
     try:
-        if body[:1] == PLAIN_MSGPACK:
-            data, signed = body[1:], False
-        else:
-            form, data, signed = open_body(body, context, limits)
-            _expect_msgpack(form)
-        return _arguments(Reading(signed, upstream_values).unpack(data))
+        form, data, trusted = open_body(body, context, limits)
+        _expect_msgpack(form)
+    except Exception as error:
+        raise unreadable("the call", error) from error
+    return OpenedCall(data, trusted)
+
+
+def read_call(opened: OpenedCall, upstream_values: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+    """The second half."""
+    try:
+        return _arguments(Reading(opened.trusted, upstream_values).unpack(opened.data))
     except Exception as error:
         raise unreadable("the call", error) from error
 

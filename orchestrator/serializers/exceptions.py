@@ -26,6 +26,8 @@ _MAX_EXCEPTIONS_INSIDE: Final = 4
 def pack_exception(exc: BaseException, limits: PayloadLimits = DEFAULT_LIMITS) -> bytes:
     """Describe an exception in bytes. Never fails: what cannot be carried is told as text.
 
+    It goes into an outcome, which is signed and encrypted as a whole.
+
     Args:
         exc: Any exception, also a group.
         limits: An exception larger than ``max_bytes`` arrives without its arguments.
@@ -35,9 +37,9 @@ def pack_exception(exc: BaseException, limits: PayloadLimits = DEFAULT_LIMITS) -
     """
     packing = Packing(surrogates=True, may_pickle=False)
     try:
-        return seal(MSGPACK, packing.pack(described(exc, packing, TRACEBACK_BYTES)), limits)
+        return seal(MSGPACK, packing.pack(described(exc, packing, TRACEBACK_BYTES)), limits, protect=False)
     except Exception:  # too large, or hostile to being looked at: its name and text still arrive
-        return seal(MSGPACK, packing.pack(told(exc)), DEFAULT_LIMITS)
+        return seal(MSGPACK, packing.pack(told(exc)), DEFAULT_LIMITS, protect=False)
 
 
 def unpack_exception(data: bytes, limits: PayloadLimits = DEFAULT_LIMITS) -> BaseException:
@@ -51,7 +53,7 @@ def unpack_exception(data: bytes, limits: PayloadLimits = DEFAULT_LIMITS) -> Bas
         SerializationError: the bytes are no exception.
     """
     try:
-        form, packed, signed = open_body(data, tuple, limits)
+        form, packed, signed = open_body(data, tuple, limits, protected=False)
         if form != MSGPACK or signed:
             raise SerializationError("these bytes hold no exception")
         reading = Reading()

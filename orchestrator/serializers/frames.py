@@ -97,14 +97,21 @@ def _polars_frame(stream: bytes) -> Any:
         polars = importlib.import_module("polars")
     except ImportError:
         raise SerializationError("the body holds a polars frame, and polars is not installed here") from None
-    return polars.read_ipc_stream(io.BytesIO(stream))
+    try:
+        return polars.read_ipc_stream(io.BytesIO(stream))
+    except BaseException as error:
+        if type(error).__name__ == "PanicException":  # Rust's; not an Exception, so that nobody would catch it
+            raise SerializationError("the polars frame in the body cannot be read") from None
+        raise
 
 
 def _pandas_frame(stream: bytes) -> Any:
     pyarrow = _pyarrow()
     if pyarrow is None:
         raise SerializationError("the body holds a pandas frame: reading it needs pandas and pyarrow 15 or newer here")
-    return importlib.import_module("pyarrow.ipc").open_stream(stream).read_all().to_pandas()
+    table = importlib.import_module("pyarrow.ipc").open_stream(stream).read_all()
+    table.validate(full=True)  # Arrow believes offsets and lengths: wrong ones would end the process, not the call
+    return table.to_pandas()
 
 
 def _pyarrow() -> Any:

@@ -1,7 +1,8 @@
-"""The outside of a body: one tag byte, a signature if there is a pickle inside, the data, compressed if that helps.
+"""The outside of a body: one tag byte, a signature if it is signed, the data, compressed if that helps.
 
-The tag holds the format in its low six bits (1 is msgpack) and two flags. What is signed is checked before anything
-else looks at it, decompression included.
+The tag holds the format in its low six bits (1 is msgpack) and two flags. Signed is what holds a pickle, and everything
+when there is a key to sign with; the signature is checked before anything else looks at the data. The format
+*encrypted* holds another body, the format *enclosed* bytes that are not ours to understand.
 """
 
 from __future__ import annotations
@@ -12,13 +13,19 @@ from typing import Final
 
 from brokers.errors import PayloadTooLarge
 from orchestrator.errors import SerializationError, UntrustedPayload
-from orchestrator.serializers.signing import Context, KeyRing, verified
+from orchestrator.serializers import protection
+from orchestrator.serializers.signing import Context, signed, verified
 
 MSGPACK: Final = 1
+ENCRYPTED: Final = 4
+ENCLOSED: Final = 5
+OURS: Final = frozenset((ENCRYPTED, ENCLOSED))
+"""Formats that no serializer may have."""
 MAX_FORMAT: Final = 0x3F
 COMPRESSED: Final = 0x40
 SIGNED: Final = 0x80
 PLAIN_MSGPACK: Final = bytes((MSGPACK,))
+_ENCLOSING: Final = frozenset(form | flag for form in OURS for flag in (0, SIGNED))  # no text in UTF-8 begins so
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +44,32 @@ class PayloadLimits:
 
 
 DEFAULT_LIMITS: Final = PayloadLimits()
+_AS_IT_IS: Final = PayloadLimits(compress_above_bytes=1 << 40, max_bytes=1 << 27)  # the body in it had its own limits
 
 
 def seal(
-    form: int, data: bytes, limits: PayloadLimits, signer: KeyRing | None = None, context: Context = tuple
+    form: int,
+    data: bytes,
+    limits: PayloadLimits,
+    *,
+    must_sign: bool = False,
+    context: Context = tuple,
+    protect: bool = True,
 ) -> bytes:
-    """Wrap ``data`` of this format up as a body; signed if there is a signer.
+    """Wrap ``data`` of this format up as a body.
+
+    Args:
+        form: The format.
+        data: In that format.
+        limits: Sizes in bytes.
+        must_sign: It holds a pickle.
+        context: Where it belongs.
+        protect: Sign and encrypt it as this process does with everything; not, when it goes into something that will
+            be.
 
     Raises:
         PayloadTooLarge: the data is above the hard limit.
+        SerializationError: it has to be signed, and there is no key.
     """
     size = len(data)
     if size > limits.max_bytes:
@@ -58,27 +82,78 @@ def seal(
         small = zlib.compress(data, 1)
         if len(small) < size:
             tag, data = tag | COMPRESSED, small
-    if signer is None:
+    ciphers = protection.ciphers() if protect else None
+    must_sign = must_sign or (protect and protection.signs())
+    if ciphers is None and not must_sign:
         return bytes((tag,)) + data
-    tag |= SIGNED
-    return b"".join((bytes((tag,)), signer.sign(tag, data, context()), data))
+    parts = context()
+    if ciphers is not None:
+        tag, data = ENCRYPTED, ciphers.encrypt(bytes((tag,)) + data, parts)
+    if must_sign:
+        tag |= SIGNED
+        data = signed(tag, data, parts)
+    return bytes((tag,)) + data
 
 
-def open_body(body: bytes, context: Context, limits: PayloadLimits) -> tuple[int, bytes, bool]:
+def open_body(
+    body: bytes, context: Context, limits: PayloadLimits, *, protected: bool = True
+) -> tuple[int, bytes, bool]:
     """The format, the data, and whether a good signature vouches for them.
 
+    Args:
+        body: What :func:`seal` made.
+        context: Where it belongs.
+        limits: ``max_bytes`` bounds what it may grow to.
+        protected: Whether it has to be signed where everything has to be; not, when it comes out of something that was.
+
     Raises:
-        UntrustedPayload: a signature that does not fit, or a decompression bomb.
+        UntrustedPayload: a signature that is missing or does not fit, a changed ciphertext, or a decompression bomb.
+        EncryptionKeyMissing: it is encrypted, and the key is not here.
         SerializationError: not a body.
     """
     if not body:
         raise SerializationError("an empty body cannot be read")
     tag = body[0]
-    signed = bool(tag & SIGNED)
-    data = verified(tag, body[1:], context) if signed else body[1:]
+    trusted = bool(tag & SIGNED)
+    parts = context() if trusted or tag & MAX_FORMAT == ENCRYPTED else ()
+    if trusted:
+        data = verified(tag, body[1:], parts)
+    else:
+        if protected:
+            protection.demand_signature()
+        data = body[1:]
+    if tag & MAX_FORMAT == ENCRYPTED:
+        data = protection.decrypted(data, parts)
+        tag = data[0] if data else 0
+        if tag & SIGNED or tag & MAX_FORMAT == ENCRYPTED:
+            raise SerializationError("an encrypted body holds something else than a plain one")
+        data = data[1:]
     if tag & COMPRESSED:
         data = _inflated(data, limits.max_bytes)
-    return tag & MAX_FORMAT, data, signed
+    return tag & MAX_FORMAT, data, trusted
+
+
+def enclose(data: bytes, context: Context) -> bytes:
+    """Bytes that are no body, signed and encrypted as this process does with everything; else as they are.
+
+    They begin with another byte than 4, 5, 0x84 and 0x85, as outcomes and texts do.
+    """
+    return seal(ENCLOSED, data, _AS_IT_IS, context=context) if protection.wanted else data
+
+
+def disclose(blob: bytes, context: Context) -> bytes:
+    """The bytes that were enclosed, or those that nobody enclosed.
+
+    Raises:
+        UntrustedPayload, EncryptionKeyMissing, SerializationError: as :func:`open_body` does.
+    """
+    if not blob or blob[0] not in _ENCLOSING:
+        protection.demand_signature()
+        return blob
+    form, data, _ = open_body(blob, context, _AS_IT_IS)
+    if form != ENCLOSED:
+        raise SerializationError("a body is in the place of something else")
+    return data
 
 
 def _inflated(data: bytes, max_bytes: int) -> bytes:

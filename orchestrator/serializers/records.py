@@ -112,10 +112,20 @@ def _validated(cls: Any, values: dict[str, Any], given: object) -> Any:
     try:
         model = _validate_by_name(cls, data)
     except ValueError as error:
-        raise SerializationError(f"{known_types.name_of(cls)} refuses the fields that were sent: {error}") from error
+        # `from None` and no inputs: the original's text shows values, and one of them may be a secret
+        raise SerializationError(
+            f"{known_types.name_of(cls)} refuses the fields that were sent: {_without_values(error)}"
+        ) from None
     if isinstance(given, list):
         object.__setattr__(model, "__pydantic_fields_set__", {name for name in given if name in values})
     return model
+
+
+def _without_values(error: ValueError) -> str:
+    if not hasattr(error, "errors"):
+        return type(error).__name__
+    details: Any = error.errors(include_url=False, include_input=False, include_context=False)
+    return "; ".join(f"{'.'.join(map(str, detail['loc'])) or 'the model'}: {detail['msg']}" for detail in details)
 
 
 def _validate_by_name(cls: Any, data: Any) -> Any:

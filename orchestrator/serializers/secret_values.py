@@ -1,6 +1,7 @@
-"""Pydantic's SecretStr and SecretBytes: their value travels, so that the task can use it.
+"""Pydantic's SecretStr and SecretBytes: their value travels, so that the task can use it, and arrives as a secret.
 
-The queue then holds the secret in the clear, as it holds every other argument.
+Logs, messages and reprs mask it. The store holds it in the clear, as it holds every other argument, unless
+``ORCHESTRATOR_ENCRYPTION_KEY`` is set, which a fleet with secrets in its arguments should do.
 """
 
 from __future__ import annotations

@@ -1,31 +1,63 @@
-"""Signatures: who may send us pickles.
+"""Signatures: who may send us pickles, and, where a fleet has a key of its own, who may send us anything.
 
-A body that holds a pickle is signed with HMAC-SHA256, and the signature covers where the body belongs (its *context*:
-task, queue, run id, ...). So a body is worth nothing under another call, and nothing without the key.
+A signature is an HMAC-SHA256, and it covers where the body belongs (its *context*: task, run id, options, ...). So a
+body is worth nothing under another call, and nothing without the key.
 """
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias
 
-from orchestrator.errors import UntrustedPayload
+from orchestrator.errors import SerializationError, UntrustedPayload
+from orchestrator.serializers.wire import Packer
 
-Context: TypeAlias = Callable[[], Sequence[str | bytes]]
-"""Where a body belongs. A callable, because most bodies are not signed and never ask."""
+Parts: TypeAlias = Sequence[str | bytes]
+Context: TypeAlias = Callable[[], Parts]
+"""Where a body belongs. A callable, because a body that is neither signed nor encrypted never asks."""
 
 SIGNATURE_BYTES: Final = 32
-_PURPOSE: Final = b"orchestrator body 1"
+_PURPOSE: Final = b"orchestrator body 2"
+_USUAL_CONTEXT_BYTES: Final = 256
+_BLOCK_BYTES: Final = 64  # of SHA-256
+_INNER: Final = bytes(byte ^ 0x36 for byte in range(256))
+_OUTER: Final = bytes(byte ^ 0x5C for byte in range(256))
 
 _WITHOUT_A_KEY = (
-    "this body is signed, because it holds pickled objects, and this process has no key to check it: "
+    "this body is signed and this process has no key to check it: "
     "set ORCHESTRATOR_SECRET_KEY to the same value on every client and worker"
 )
 _WRONG_SIGNATURE = (
     "the signature of this body does not fit: it was made with another ORCHESTRATOR_SECRET_KEY, "
     "changed on the way, or moved here from another call"
 )
+
+
+class MacKey:
+    """HMAC-SHA256 under one key, with the key's part of the work done once.
+
+    ``hmac.digest`` takes twice as long for the 100 bytes of a usual call, because it sets the key up each time.
+
+    >>> MacKey(b"key").digest(b"text") == hmac.digest(b"key", b"text", "sha256")
+    True
+    """
+
+    __slots__ = ("_inner", "_outer")
+
+    def __init__(self, key: bytes) -> None:
+        block = (hashlib.sha256(key).digest() if len(key) > _BLOCK_BYTES else key).ljust(_BLOCK_BYTES, b"\0")
+        self._inner = hashlib.sha256(block.translate(_INNER))
+        self._outer = hashlib.sha256(block.translate(_OUTER))
+
+    def digest(self, data: bytes) -> bytes:
+        """The 32 bytes."""
+        inner = self._inner.copy()
+        inner.update(data)
+        outer = self._outer.copy()
+        outer.update(inner.digest())
+        return outer.digest()
 
 
 class KeyRing:
@@ -46,32 +78,29 @@ class KeyRing:
     def __init__(self, keys: Sequence[bytes]) -> None:
         if not keys or not all(keys):
             raise ValueError("a key ring needs at least one key, and no empty ones")
-        self._keys = tuple(bytes(key) for key in keys)
+        self._keys = tuple(MacKey(key) for key in keys)
 
     def __repr__(self) -> str:  # keys do not belong into logs
         return f"KeyRing({len(self._keys)} keys)"
 
-    def sign(self, tag: int, data: bytes, context: Sequence[str | bytes]) -> bytes:
+    def sign(self, tag: int, data: bytes, context: Parts) -> bytes:
         """The 32 bytes that vouch for ``data`` under ``tag`` in this context."""
-        return _digest(self._keys[0], _head(tag, context), data)
+        return self._keys[0].digest(_signed_text(tag, data, context))
 
-    def verifies(self, signature: bytes, tag: int, data: bytes, context: Sequence[str | bytes]) -> bool:
+    def verifies(self, signature: bytes, tag: int, data: bytes, context: Parts) -> bool:
         """Whether any of the keys made this signature."""
-        head = _head(tag, context)
-        return any(hmac.compare_digest(signature, _digest(key, head, data)) for key in self._keys)
+        text = _signed_text(tag, data, context)
+        return any(hmac.compare_digest(signature, key.digest(text)) for key in self._keys)
 
 
-def _head(tag: int, context: Sequence[str | bytes]) -> bytes:
-    # Every part goes with its length: ("ab", "c") must not sign for ("a", "bc").
-    parts = [part.encode("utf-8", "surrogatepass") if isinstance(part, str) else bytes(part) for part in context]
-    lengths_and_parts = [len(part).to_bytes(8, "big") + part for part in parts]
-    return b"".join((_PURPOSE, bytes((tag,)), len(parts).to_bytes(4, "big"), *lengths_and_parts))
+def _signed_text(tag: int, data: bytes, context: Parts) -> bytes:
+    return b"".join((_PURPOSE, bytes((tag,)), joined(context), data))
 
 
-def _digest(key: bytes, head: bytes, data: bytes) -> bytes:
-    code = hmac.new(key, head, "sha256")
-    code.update(data)
-    return code.digest()
+def joined(context: Parts) -> bytes:
+    """The parts of a context as bytes that say where each begins: ("ab", "c") must not sign for ("a", "bc")."""
+    parts: bytes = Packer(unicode_errors="surrogatepass", buf_size=_USUAL_CONTEXT_BYTES).pack(tuple(context))
+    return parts
 
 
 def _no_key_ring() -> KeyRing | None:
@@ -85,8 +114,8 @@ def set_key_ring(provider: Callable[[], KeyRing | None]) -> None:
     """Say where the keys come from.
 
     Args:
-        provider: Returns the key ring, or ``None`` when there is no key. Called each time a pickle is met, never for
-            plain calls; it should remember its answer.
+        provider: Returns the key ring, or ``None`` when there is no key. Called each time something is signed or a
+            signature is met; it should remember its answer.
 
     >>> set_key_ring(lambda: KeyRing([b"a secret of at least 32 bytes ..."]))
     >>> set_key_ring(lambda: None)
@@ -100,7 +129,19 @@ def key_ring() -> KeyRing | None:
     return _provider()
 
 
-def verified(tag: int, signed: bytes, context: Context) -> bytes:
+def signed(tag: int, data: bytes, context: Parts) -> bytes:
+    """The data behind its signature.
+
+    Raises:
+        SerializationError: there is no key here.
+    """
+    ring = key_ring()
+    if ring is None:
+        raise SerializationError("a body cannot be signed, because there is no secret key: set ORCHESTRATOR_SECRET_KEY")
+    return ring.sign(tag, data, context) + data
+
+
+def verified(tag: int, signed: bytes, context: Parts) -> bytes:
     """The data behind a good signature.
 
     Raises:
@@ -110,6 +151,6 @@ def verified(tag: int, signed: bytes, context: Context) -> bytes:
     if ring is None:
         raise UntrustedPayload(_WITHOUT_A_KEY)
     signature, data = signed[:SIGNATURE_BYTES], signed[SIGNATURE_BYTES:]
-    if not ring.verifies(signature, tag, data, context()):
+    if not ring.verifies(signature, tag, data, context):
         raise UntrustedPayload(_WRONG_SIGNATURE)
     return data

@@ -9,11 +9,13 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
 from orchestrator.errors import SerializationError
+from orchestrator.serializers import protection
 from orchestrator.serializers.explaining import explained
 from orchestrator.serializers.framing import (
     DEFAULT_LIMITS,
     MAX_FORMAT,
     MSGPACK,
+    OURS,
     PLAIN_MSGPACK,
     PayloadLimits,
     open_body,
@@ -58,7 +60,7 @@ def register_serializer(name: str, pack: Pack, unpack: Unpack, tag: int) -> None
     """
     if not 1 <= tag <= MAX_FORMAT:
         raise ValueError(f"the tag of serializer {name!r} must be 1 to {MAX_FORMAT}, not {tag}")
-    if name in _by_name or tag in _by_tag:
+    if name in _by_name or tag in _by_tag or tag in OURS:
         raise ValueError(f"serializer {name!r} with tag {tag}: that name or tag is taken")
     _by_name[name] = _by_tag[tag] = _Serializer(name, pack, unpack, tag)
 
@@ -74,14 +76,17 @@ def pack_value(
     context: Context,
     limits: PayloadLimits = DEFAULT_LIMITS,
     serializer: str = "msgpack",
+    enclosed: bool = False,
 ) -> bytes:
     """Pack a result. Futures in it become handles.
 
     Args:
         value: What the task returned.
-        context: Where the body belongs, for example ``("result", run_id)``; called only if the body has to be signed.
+        context: Where the body belongs, for example ``("result", run_id)``; called only if the body is signed or
+            encrypted.
         limits: Sizes in bytes.
         serializer: ``"msgpack"``, ``"json"``, ``"pickle"``, or one that was registered.
+        enclosed: It goes into something that is signed and encrypted as a whole.
 
     Raises:
         SerializationError: a part of it cannot be packed; the message names it, its type, and what to do.
@@ -92,32 +97,37 @@ def pack_value(
     {'sold': (1, 2)}
     """
     if serializer != "msgpack":
-        return _pack_with(_serializer(serializer), value, context, limits)
+        return _pack_with(_serializer(serializer), value, context, limits, enclosed)
     try:
         data, packing = pack_body(carry_bytearrays([value])[0], False)
     except Exception as error:
         explanation = explained("the result", value, error, in_call=False)
         raise explanation from explanation.__cause__
     size = len(data)
-    if size <= limits.compress_above_bytes and size <= limits.max_bytes and not packing.must_sign:
+    plain = not packing.must_sign and (enclosed or not protection.wanted)
+    if plain and size <= limits.compress_above_bytes and size <= limits.max_bytes:
         body = PLAIN_MSGPACK + data
     else:
-        body = seal(MSGPACK, data, limits, packing.key_ring if packing.must_sign else None, context)
+        body = seal(MSGPACK, data, limits, must_sign=packing.must_sign, context=context, protect=not enclosed)
     put_back(packing, size)
     return body
 
 
-def unpack_value(body: bytes, *, context: Context, limits: PayloadLimits = DEFAULT_LIMITS) -> Any:
+def unpack_value(
+    body: bytes, *, context: Context, limits: PayloadLimits = DEFAULT_LIMITS, enclosed: bool = False
+) -> Any:
     """The result in a body, whatever format it was written in.
 
     Raises:
-        UntrustedPayload: a pickle without a good signature for this context, or a decompression bomb.
+        UntrustedPayload: a signature that is missing where one is needed or does not fit, a changed ciphertext, or a
+            decompression bomb.
+        EncryptionKeyMissing: it is encrypted, and the key is not here.
         SerializationError: the bytes are no result, or one that cannot be restored here.
     """
     try:
-        if body[:1] == PLAIN_MSGPACK:
+        if body[:1] == PLAIN_MSGPACK and (enclosed or not protection.demanded):
             return Reading().unpack(body[1:])
-        form, data, signed = open_body(body, context, limits)
+        form, data, signed = open_body(body, context, limits, protected=not enclosed)
         serializer = _by_tag.get(form)
         if serializer is None:
             raise SerializationError(f"unknown format {form}: was this written by a newer version, or with a plug-in?")
@@ -133,14 +143,14 @@ def _serializer(name: str) -> _Serializer:
         raise ValueError(f"there is no serializer {name!r}, only {', '.join(serializer_names())}") from None
 
 
-def _pack_with(serializer: _Serializer, value: Any, context: Context, limits: PayloadLimits) -> bytes:
+def _pack_with(serializer: _Serializer, value: Any, context: Context, limits: PayloadLimits, enclosed: bool) -> bytes:
     packing = Packing()
     try:
         data = serializer.pack(value, packing)
     except Exception as error:
         explanation = SerializationError(f"the result cannot be packed as {serializer.name}: {error}")
         raise explanation from error
-    return seal(serializer.tag, data, limits, packing.key_ring if packing.must_sign else None, context)
+    return seal(serializer.tag, data, limits, must_sign=packing.must_sign, context=context, protect=not enclosed)
 
 
 def _pack_msgpack(value: Any, packing: Packing) -> bytes:

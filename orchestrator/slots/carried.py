@@ -128,9 +128,10 @@ class CarriedSlots(Slots):
             self._run_async(by_lane[True])
         if by_lane[False]:
             self._run_sync(by_lane[False])
+        spent = time.monotonic() - begun
         self.send_finished()
         if deliveries:
-            self._note_seconds(deliveries[0].task, (time.monotonic() - begun) / len(deliveries))
+            self._note_seconds(deliveries[0].task, spent / len(deliveries))
 
     def _know_routes(self, calls: Sequence[tuple[str, str]]) -> None:
         """Claims are compared with the store's on these; a message may come from a queue that was added later."""

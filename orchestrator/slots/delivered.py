@@ -27,13 +27,14 @@ from orchestrator.errors import (
 )
 from orchestrator.fleet import Fleet
 from orchestrator.outcomes import LETTERS, enclosed, pack_outcome, read_outcome, result_context
-from orchestrator.result_cache import StoreCache
+from orchestrator.result_cache import StoreCache, is_of_a_process
 from orchestrator.states import COMPLETED, Crashed, Failed, State
 
 if TYPE_CHECKING:
     from orchestrator.tasks import Task
 
 log = logging.getLogger("orchestrator.slots")
+LOOK_AGAIN_MS: Final = 100  # as calls look that run where they were made
 LARGE_BODY: Final = 4096  # arguments above it are dropped when the run completed; failed ones keep theirs for a replay
 
 
@@ -172,7 +173,9 @@ def _with_overrides(task: Task[..., Any], packed: bytes) -> Task[..., Any]:
 def settlement_for(delivery: Delivery, attempt: Attempt, verdict: Verdict, fleet: Fleet) -> Settlement:
     """How the store is told what came of an attempt. Never raises: a result that cannot be kept fails the run."""
     if type(verdict) is Behind:
-        return Settlement(delivery.ticket, delivery.run_id, Ending.BEHIND, b"", 0, 0, verdict.run_id)
+        # One that a process runs by itself is not known to the store: then this one comes back and looks again.
+        delay_ms = LOOK_AGAIN_MS if is_of_a_process(verdict.run_id) else 0
+        return Settlement(delivery.ticket, delivery.run_id, Ending.BEHIND, b"", 0, delay_ms, verdict.run_id)
     ttl_ms = _ttl_ms(attempt, fleet)
     if type(verdict) is Again:
         outcome = _outcome(verdict.state, attempt, fleet)[1]

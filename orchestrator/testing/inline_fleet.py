@@ -122,7 +122,7 @@ class InlineFleet(Fleet):
                 return None
         return self._attempt(
             Delivery(
-                "inline",
+                f"{envelope.route} inline",
                 envelope.run_id,
                 envelope.task,
                 envelope.body,

@@ -86,6 +86,9 @@ class InlineStore:
     def reachable(self) -> bool:
         return True
 
+    def close(self) -> None:
+        """It goes with its fleet."""
+
 
 class InlineLogs:
     """Log lines of runs, kept and read like those of :class:`orchestrator.run_logs.LogShipper`."""

@@ -10,6 +10,7 @@ from typing import Any, Final
 from celery import Celery, signals
 
 from brokers.celery.topology import Topology, is_amqp, kombu_url
+from orchestrator.contrib.celery import report_ends
 from orchestrator.settings import Settings, current
 from task_workers.celery_app import calls, process
 from task_workers.celery_app.command import APP_VARIABLE, LOGS_VARIABLE, QUEUES_VARIABLE
@@ -31,6 +32,7 @@ def install(app: Any, queues: Sequence[str] | None = None) -> None:
     says where calls and results are kept.
     """
     app.steps["worker"].add(FleetStep)
+    report_ends()
 
     def prepare(instance: Any = None, **_: Any) -> None:
         if instance is None or instance.app is app or instance.app.main == app.main:
@@ -115,7 +117,7 @@ def _write_lines(loglevel: int | None = None, **_: Any) -> None:
     logs.set_up(name, os.environ[LOGS_VARIABLE], "worker")
 
 
-app = Celery("orchestrator")
+app = Celery("orchestrator", set_as_current=False)  # who imports this for install() has a current application already
 app.add_defaults(_settings_of_ours)
 app.ends_in_time = True  # our own application's workers end after ORCHESTRATOR_SHUTDOWN_TIMEOUT_SECONDS
 install(app)

@@ -15,7 +15,8 @@ from celery.exceptions import Reject
 
 from brokers.celery.broker import CarriedBroker
 from brokers.celery.messages import MARK, calls_of
-from orchestrator import registry
+from orchestrator import lending, registry
+from orchestrator.errors import UntrustedPayload
 from orchestrator.fleet import current_fleet
 from orchestrator.slots.carried import Stopping
 from task_workers.celery_app import process
@@ -48,9 +49,30 @@ class CallsOfTask(Task):  # type: ignore[misc]
     def _run_by_name(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         import asyncio
 
+        if current_fleet().settings.require_signature:
+            raise UntrustedPayload(
+                f"{self.name} was called by name, in a message that nobody signed, and ORCHESTRATOR_REQUIRE_SIGNATURE "
+                "is set here: call it with delay() or apply_async() of the task"
+            )
         task = registry.find(self.name)
-        result = task(*args, **kwargs)
-        return asyncio.run(result) if task.isasync else result
+        lending.here.slot = PlaceByName()
+        try:
+            result = task(*args, **kwargs)
+            return asyncio.run(result) if task.isasync else result
+        finally:
+            lending.here.slot = None
+
+
+class PlaceByName:
+    """The place of a call by name: while it waits for other runs, the process may take their messages."""
+
+    def lend(self) -> None:
+        """Let other calls run meanwhile."""
+        process.slots().note_lent(1)
+
+    def take_back(self) -> None:
+        """The wait is over."""
+        process.slots().note_lent(-1)
 
 
 def add_tasks(app: Any) -> list[str]:

@@ -10,9 +10,12 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 from typing import Any, Final
+
+from kombu import Producer
 
 from brokers.celery.broker import CarriedBroker
 from brokers.celery.messages import MARK, calls_of
@@ -23,6 +26,7 @@ log = logging.getLogger("orchestrator.worker")
 WORTH_SECONDS: Final = 0.02  # most waits are shorter, and need no help
 LOOK_SECONDS: Final = 0.02
 PAUSE_SECONDS: Final = 0.5
+PROPERTIES: Final = ("correlation_id", "reply_to", "priority")
 
 
 class ExtraHands:
@@ -106,7 +110,7 @@ class ExtraHands:
             if MARK in message.headers:
                 self._begin(calls_of(message.payload[0]), message)
                 return True
-            message.reject(requeue=True)  # a call by name, from a Celery client: for the pool
+            _put_behind(message, queue)
         return False
 
     def _begin(self, calls: Sequence[tuple[str, str]], message: Any) -> None:
@@ -142,3 +146,28 @@ class ExtraHands:
             with self._changed:
                 self._busy -= 1
                 self._changed.notify_all()
+
+
+def _put_behind(message: Any, queue: Any) -> None:
+    """Back into the queue: a call by name, from a Celery client, is for the pool.
+
+    It is published anew, since RabbitMQ counts what is rejected as a failed delivery and soon gives the message up. On
+    one channel the broker takes the copy before it drops the original.
+    """
+    properties = message.properties
+    kept = {name: properties[name] for name in PROPERTIES if properties.get(name) is not None}
+    if properties.get("expiration"):
+        kept["expiration"] = int(properties["expiration"]) / 1000  # kombu gives milliseconds and takes seconds
+    Producer(message.channel, auto_declare=False).publish(
+        message.body,
+        exchange="",
+        routing_key=queue.name,
+        content_type=message.content_type,
+        content_encoding=message.content_encoding,
+        headers=message.headers,
+        delivery_mode=2,
+        retry=False,
+        **kept,
+    )
+    message.ack()
+    time.sleep(LOOK_SECONDS)  # the pool may have a place by now

@@ -44,7 +44,7 @@ def _shown(name: str, value: Any) -> Any:
 
     if value is None or isinstance(value, bool | int | float):
         return value
-    if name == "secret_key":
+    if name in ("secret_key", "encryption_key"):
         return "***"
     return masked(value) if name.endswith("_url") else str(value)
 

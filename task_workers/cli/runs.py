@@ -51,6 +51,7 @@ def facts_of(fleet: Fleet, run_id: str) -> dict[str, Any]:
     """A run as a table. Raises MissingResult when nobody knows it."""
     from brokers.contract import Status
     from orchestrator.errors import MissingResult
+    from orchestrator.outcomes import message_of_flow
 
     record = fleet.broker.read([run_id])[0]
     if record.status != Status.UNKNOWN:
@@ -58,7 +59,8 @@ def facts_of(fleet: Fleet, run_id: str) -> dict[str, Any]:
     flow_run = fleet.broker.read_flow_run(run_id)
     if not flow_run:
         raise MissingResult(f"the store knows nothing of run {run_id}: the id is wrong, or its record has expired")
-    return {"id": run_id, **{name: value.decode() for name, value in flow_run.items()}}
+    told: dict[str, str | bytes] = {**flow_run, "message": message_of_flow(run_id, flow_run.get("message", b""))}
+    return {"id": run_id, **{name: value if isinstance(value, str) else value.decode() for name, value in told.items()}}
 
 
 def state_of(record: Record) -> State[Any]:

@@ -155,3 +155,33 @@ def test_identical_direct_calls_and_calls_on_threads_are_one_too(x: int, sign: s
 
     assert on_threads() == [x] * 3
     assert signals.count(sign) == 1
+
+
+def test_a_call_on_the_fleet_waits_for_an_identical_one_that_runs_here(x: int, sign: str) -> None:
+    go_on = sign + "-on"
+    values: list[int] = []
+    here = threading.Thread(target=lambda: values.append(app.computed_once(x, sign, go_on)))
+    here.start()
+    signals.wait_for(sign)
+    future = app.computed_once.submit(x, sign, go_on)
+    wait_until(lambda: future.state.is_scheduled(), 20, "it waits in no slot")
+    signals.give(go_on)
+    here.join(20)
+    assert (values, future.result(timeout=20)) == ([x], x)
+    assert future.state.name == "Cached"
+    assert signals.count(sign) == 1
+
+
+def test_a_call_here_waits_for_an_identical_one_on_the_fleet(x: int, sign: str) -> None:
+    go_on = sign + "-on"
+    future = app.computed_once.submit(x, sign, go_on)
+    signals.wait_for(sign)
+    values: list[int] = []
+    here = threading.Thread(target=lambda: values.append(app.computed_once(x, sign, go_on)))
+    here.start()
+    here.join(0.3)
+    assert here.is_alive()
+    signals.give(go_on)
+    here.join(20)
+    assert (values, future.result(timeout=20)) == ([x], x)
+    assert signals.count(sign) == 1

@@ -161,6 +161,15 @@ def test_a_call_may_be_parked_behind_a_run_that_computes_the_same(calls: Calls, 
     assert calls.take_one().run_id == second
 
 
+def test_a_call_behind_a_run_that_the_store_does_not_know_comes_back_uncharged(calls: Calls) -> None:
+    run_id = calls.submit()
+    assert calls.end(calls.take_one(), Ending.BEHIND, behind="a-run@a-process", delay_ms=20)
+    assert calls.status(run_id) == Status.DELAYED
+    again = calls.wait_for_one()
+    assert (again.run_id, again.retries, again.crashes) == (run_id, 0, 0)
+    assert calls.end(again)
+
+
 def test_an_upstream_that_is_replayed_is_waited_for_again(calls: Calls, broker: RedisBroker) -> None:
     upstream = calls.submit()
     calls.run_all(Ending.FAILED)

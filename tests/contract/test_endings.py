@@ -214,3 +214,22 @@ def test_large_outcomes_are_read_in_portions(calls: Calls, broker: RedisBroker) 
         (run, len(large)) for run in runs
     ]
     assert len(broker._run("read", runs)) < 4
+
+
+@pytest.mark.parametrize("damage", [("HSET", "x", "soon"), ("HSET", "g", "q|many|1"), ("HSET", "a", "once")])
+def test_a_damaged_record_is_a_dead_letter_and_its_neighbours_are_handed_out(
+    calls: Calls, broker: RedisBroker, damage: tuple[str, str, str]
+) -> None:
+    before, damaged, after = calls.submit(), calls.submit(), calls.submit()
+    command, field, value = damage
+    broker.wires.commands([(command, broker.keys.record(damaged), field, value)])
+    assert [delivery.run_id for delivery in calls.take()] == [before, after]
+    assert broker.dead_letters() == [damaged]
+    assert broker.read([damaged])[0].status == Status.CRASHED
+
+
+def test_a_record_that_is_none_harms_no_neighbour(calls: Calls, broker: RedisBroker) -> None:
+    odd, after = calls.submit(), calls.submit()
+    broker.wires.commands([("DEL", broker.keys.record(odd)), ("SET", broker.keys.record(odd), "a text")])
+    assert [delivery.run_id for delivery in calls.take()] == [after]
+    assert calls.take() == []

@@ -92,5 +92,5 @@ def test_two_terminals_share_the_private_server(environment: dict[str, str], tmp
 def test_the_readme_names_every_example() -> None:
     folder = ROOT / "examples"
     named = set(re.findall(r"\]\(([\w/.]+)\)", (folder / "README.md").read_text("utf-8")))
-    assert {path.name for path in folder.glob("*.py")} | {"web/app.py"} == named
+    assert {path.name for path in folder.glob("*.py")} | {"web/app.py", "celery_shop/README.md"} == named
     assert all(os.access(folder / name, os.R_OK) for name in named)

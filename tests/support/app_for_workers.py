@@ -32,6 +32,11 @@ async def add_async(a: int, b: int) -> int:
 
 
 @task
+def nap(seconds: float) -> None:
+    time.sleep(seconds)
+
+
+@task
 def which_process() -> int:
     return os.getpid()
 

@@ -17,11 +17,18 @@ from tests.support.waiting import wait_until
 
 
 class CeleryWorker:
-    """``celery -A task_workers.celery_app worker``, for a test."""
+    """``celery -A task_workers.celery_app worker`` (or that of another application), for a test."""
 
-    def __init__(self, arguments: list[str], environment: dict[str, str], folder: str, ready: bool = True) -> None:
+    def __init__(
+        self,
+        arguments: list[str],
+        environment: dict[str, str],
+        folder: str,
+        ready: bool = True,
+        app: str = "task_workers.celery_app",
+    ) -> None:
         self._log: IO[bytes] = tempfile.NamedTemporaryFile(suffix=".log")  # noqa: SIM115
-        command = [sys.executable, "-m", "celery", "-A", "task_workers.celery_app", "worker", *arguments]
+        command = [sys.executable, "-m", "celery", "-A", app, "worker", *arguments]
         self.process = subprocess.Popen(
             dying_with_us(command),
             stdin=subprocess.DEVNULL,

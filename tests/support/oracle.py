@@ -100,7 +100,7 @@ class Oracle:
 
     def about_to_replay(self, run_id: str) -> None:
         """An ended run is given another life now."""
-        self._look()
+        self.look()
         self._to_be_replayed.add(run_id)
         self._replays += 1
 
@@ -141,11 +141,12 @@ class Oracle:
     def _watch(self) -> None:
         while not self._stopping.wait(0.01):
             try:
-                self._look()
+                self.look()
             except redis.RedisError:  # the test has stopped the server
                 self._stopping.wait(0.1)
 
-    def _look(self) -> None:
+    def look(self) -> None:
+        """Compare all records with what they said at the last look."""
         keys = self._keys("r:*")
         with self._client.pipeline(transaction=False) as pipeline:
             for key in keys:
@@ -210,7 +211,7 @@ class Oracle:
             nothing_left: all workers have left in peace.
         """
         self._stop_watching()
-        self._look()
+        self.look()
         found = self.run_ids()
         for run_id in self.models:
             if run_id not in found:

@@ -113,6 +113,24 @@ def test_an_outcome_that_cannot_be_read_is_a_crash_that_says_so() -> None:
         state.result()
 
 
+@pytest.mark.parametrize(
+    "parts",
+    [
+        (None, None, 1.0, 2e40, 1, None),  # an end beyond the calendar
+        (None, None, 1.0, float("nan"), 1, None),
+        (None, None, 1.0, "late", 1, None),
+        (7, None, 1.0, 2.0, 1, None),
+        (None, [], 1.0, 2.0, 1, None),
+        (None, None, 1.0, 2.0, "once", None),
+        (None, None, 1.0, 2.0, 1, 5),
+    ],
+)
+def test_an_outcome_with_parts_that_make_no_sense_is_unreadable(parts: tuple[Any, ...]) -> None:
+    import msgpack
+
+    assert read_outcome(RUN, Status.COMPLETED, msgpack.packb(parts)).name == "Unreadable"
+
+
 @given(st.binary(max_size=40))
 def test_a_later_version_may_write_more(extra: bytes) -> None:
     import msgpack

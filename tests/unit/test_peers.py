@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from benchmarks.peers import environments, report
-from benchmarks.peers.environments import PEERS, Peer, folder_of, interpreter_of
+from benchmarks.peers.environments import FAULTS_ASKED, PEERS, Peer, folder_of, interpreter_of
 from benchmarks.peers.questions import Answer
 from benchmarks.peers.reply_cutter import name_of
 from benchmarks.peers.rig import APPS, OURS
@@ -20,7 +20,7 @@ def test_every_requirement_of_a_peer_is_pinned(peer: Peer) -> None:
     assert all(requirement.count("==") == 1 for requirement in peer.requirements)
 
 
-@pytest.mark.parametrize("name", [OURS, *PEERS])
+@pytest.mark.parametrize("name", [OURS, *FAULTS_ASKED])
 def test_every_system_has_an_app_that_answers_the_same_questions(name: str) -> None:
     tree = ast.parse((APPS / f"on_{name}.py").read_text())
     functions = {node.name: len(node.args.args) for node in tree.body if isinstance(node, ast.FunctionDef)}

@@ -434,3 +434,28 @@ def test_a_decompression_bomb_is_not_inflated() -> None:
         unpack_call(bomb, context=context, upstream_values={}, limits=limits)
     with pytest.raises(UntrustedPayload, match="1,000,000"):
         unpack_exception(bomb, limits)
+
+
+def test_a_damaged_frame_does_not_crash_the_process() -> None:
+    # In a process of its own, because what it guards against is a segmentation fault.
+    pytest.importorskip("pyarrow", reason="frames travel unpickled only with pyarrow")
+    program = """
+import contextlib, random
+import pandas
+from orchestrator.errors import OrchestratorError
+from orchestrator.serializers import pack_value, unpack_value
+frame = pandas.DataFrame({"a": [1, 2, 3], "b": ["x", None, "yyyy"], "c": pandas.Categorical(["u", "v", "u"])})
+good = pack_value(frame, context=tuple)
+chance = random.Random(1)
+read = 0
+for _ in range(4_000):
+    damaged = bytearray(good)
+    for _ in range(chance.randint(1, 3)):
+        damaged[chance.randrange(80, len(good))] = chance.choice([0, 255, 127, 128, chance.randrange(256)])
+    with contextlib.suppress(OrchestratorError):
+        unpack_value(bytes(damaged), context=tuple)
+        read += 1
+print("read", read > 10)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=100)
+    assert (done.returncode, done.stdout) == (0, "read True\n"), done.stderr[-2000:]

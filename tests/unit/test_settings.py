@@ -83,7 +83,12 @@ def test_an_unknown_setting_is_refused() -> None:
 
 
 def test_passwords_and_keys_are_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    shown = Settings(redis_url="redis://me:pa55@h", broker_url="celery+amqp://me:pa55@h", secret_key="pa55")
+    shown = Settings(
+        redis_url="redis://me:pa55@h",
+        broker_url="celery+amqp://me:pa55@h",
+        secret_key="pa55",
+        encryption_key="pa55" * 8,
+    )
     assert "pa55" not in repr(shown) + str(shown)
     assert shown.redis_url == "redis://me:pa55@h"
     monkeypatch.setenv("ORCHESTRATOR_REDIS_URL", "http://me:pa55@h")
@@ -97,6 +102,21 @@ def test_passwords_and_keys_are_never_shown(monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize(("text", "keys"), [(None, ()), ("a", (b"a",)), (" new ,old,", (b"new", b"old"))])
 def test_the_key_ring_is_split_at_commas(text: str | None, keys: tuple[bytes, ...]) -> None:
     assert Settings(secret_key=text).secret_keys == keys
+
+
+def test_the_keys_that_encrypt_are_split_at_commas_and_none_may_be_short() -> None:
+    new, old = "n" * 32, "o" * 40
+    assert Settings(encryption_key=f"{new}, {old}").encryption_keys == (new.encode(), old.encode())
+    assert Settings().encryption_keys == ()
+    with pytest.raises(ConfigurationError, match=r"_ENCRYPTION_KEY=\*\*\* .* 32 characters") as caught:
+        Settings(encryption_key=f"{new},short")
+    assert "short" not in str(caught.value)
+
+
+def test_signatures_cannot_be_required_without_a_key() -> None:
+    with pytest.raises(ConfigurationError, match="ORCHESTRATOR_SECRET_KEY"):
+        Settings(require_signature=True)
+    assert Settings(require_signature=True, secret_key="k").require_signature
 
 
 def test_the_environment_is_read_once_until_it_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:

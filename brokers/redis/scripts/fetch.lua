@@ -44,6 +44,8 @@ local function within_rate(id, key, ticket, rate)
   return false
 end
 
+local function number(field) return field and (tonumber(field) or error('no number: ' .. field)) or 0 end
+
 local function hand_out(route, entry, id)
   local key = record(id)
   local ticket = route .. ' ' .. entry
@@ -60,8 +62,16 @@ local function hand_out(route, entry, id)
   end
   if f[12] and not within_rate(id, key, ticket, f[12]) then return end
   if f[11] and not within_limit(id, key, ticket, f[11]) then return end
-  taken[#taken + 1] = { ticket, id, f[3], f[4] or '', tonumber(f[5] or 0), tonumber(f[6] or 0), f[7], f[8],
-    tonumber(f[9] or 0) + 1, f[13] }
+  taken[#taken + 1] = { ticket, id, f[3], f[4] or '', number(f[5]), number(f[6]), f[7], f[8], number(f[9]) + 1, f[13] }
+end
+
+-- Somebody may have written nonsense into a record: that call is a dead letter, and its neighbours are handed out.
+local function hand_out_whole(route, entry, id)
+  local well, trouble = pcall(hand_out, route, entry, id)
+  if well then return end
+  take_off(route .. ' ' .. entry)
+  local text = 'its record is damaged: ' .. (type(trouble) == 'table' and trouble.err or tostring(trouble))
+  if pcall(end_now, id, 'Z', text, ttl) then redis.call('ZADD', P .. 'dead', now, id) end
 end
 
 local function read_route(route)
@@ -72,7 +82,7 @@ local function read_route(route)
     reply = redis.call('XREADGROUP', 'GROUP', GROUP, consumer, 'COUNT', want - #taken, 'STREAMS', key, '>')
   end
   if not reply then return end
-  for _, entry in ipairs(reply[1][2]) do hand_out(route, entry[1], entry[2][2]) end
+  for _, entry in ipairs(reply[1][2]) do hand_out_whole(route, entry[1], entry[2][2]) end
 end
 
 -- A message names calls; those that still wait for it enter a stream and are read from it at once, so that from here on
@@ -95,7 +105,7 @@ end
 
 move_due(50)
 if CARRIED then routes = claim_carried() end
-for _, claim in ipairs(claimed) do hand_out(claim[1], claim[2], claim[3]) end
+for _, claim in ipairs(claimed) do hand_out_whole(claim[1], claim[2], claim[3]) end
 for _, route in ipairs(routes) do
   if #taken >= want then break end
   read_route(route)

@@ -7,8 +7,8 @@ local rows, size = {}, 0
 for i, id in ipairs(args) do
   if size > MOST_BYTES then break end
   local f = redis.call('HMGET', record(id), 's', 'o', 'a', 'c', 't', 'f', 'z', 'v')
-  rows[i] = { id, f[1] or '?', f[2], tonumber(f[3] or 0), tonumber(f[4] or 0), f[5], f[6], tonumber(f[7] or 0),
-    tonumber(f[8] or 0) }
+  rows[i] = { id, f[1] or '?', f[2], tonumber(f[3] or 0) or 0, tonumber(f[4] or 0) or 0, f[5], f[6], tonumber(f[7] or 0) or 0,
+    tonumber(f[8] or 0) or 0 }
   size = size + #(f[2] or '')
 end
 return cmsgpack.pack(rows)

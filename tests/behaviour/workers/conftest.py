@@ -11,8 +11,15 @@ from orchestrator import fleet as fleets
 from orchestrator import settings as all_settings
 from orchestrator.fleet import Fleet
 from orchestrator.settings import Settings
-from tests.support.servers import ServerProcess
+from tests.conftest import program_or_skip
+from tests.support.servers import PROGRAMS, ServerProcess
 from tests.support.worker_process import APP, QUICK, StartWorker, WorkerProcess, clean_environment
+
+
+@pytest.fixture(scope="session", params=PROGRAMS)
+def server_program(request: pytest.FixtureRequest) -> Path:
+    """Each server. These are engine 1's workers; those of engine 2 are in tests/celery."""
+    return program_or_skip(request.param)
 
 
 @pytest.fixture

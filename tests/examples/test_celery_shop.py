@@ -1,0 +1,86 @@
+"""``examples/celery_shop``: an unmodified ``celery worker`` command, and a flow in another process."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from celery import Celery
+
+from tests.conftest import program_or_skip
+from tests.support.celery_engine import CeleryWorker
+from tests.support.foreign_shop import redis_broker
+from tests.support.servers import ServerProcess
+from tests.support.worker_process import clean_environment
+
+ROOT = Path(__file__).parents[2]
+SHOP = ROOT / "examples" / "celery_shop"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[ServerProcess]:
+    process = ServerProcess(program_or_skip("embedded")).start()
+    yield process
+    process.close()
+
+
+@pytest.fixture(scope="module", params=["redis", "amqp"])
+def environment(request: pytest.FixtureRequest, server: ServerProcess) -> dict[str, str]:
+    """What the README exports."""
+    amqp = request.param == "amqp"
+    broker: str = request.getfixturevalue("rabbitmq").url if amqp else redis_broker(server, 1)
+    return clean_environment(
+        CELERY_BROKER_URL=broker,
+        ORCHESTRATOR_BROKER_URL=f"celery+{broker}",
+        ORCHESTRATOR_REDIS_URL=server.url,
+        ORCHESTRATOR_NAMESPACE=f"celery-shop-{request.param}",
+        PYTHONPATH=str(ROOT),
+    )
+
+
+@pytest.fixture(scope="module")
+def worker(environment: dict[str, str]) -> Iterator[CeleryWorker]:
+    started = CeleryWorker(["-c", "2"], environment, str(SHOP), app="shop.app", ready=False)
+    started.wait_output("celery@", 60)
+    yield started
+    started.stop()
+
+
+def run(environment: dict[str, str], *command: str) -> str:
+    ran = subprocess.run(
+        [sys.executable, *command], env=environment, cwd=SHOP, capture_output=True, text=True, timeout=100
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    return ran.stdout
+
+
+@pytest.mark.usefixtures("worker")
+def test_both_kinds_of_task_in_one_flow_print_what_the_readme_says(environment: dict[str, str]) -> None:
+    said = re.search(r"It prints\n\n((?:    .*\n)+)", (SHOP / "README.md").read_text())
+    assert said
+    printed = run(environment, "flow.py")
+    assert [line.strip() for line in said[1].splitlines()] == printed.splitlines()
+
+
+@pytest.mark.usefixtures("worker")
+def test_who_called_the_moved_task_through_celery_goes_on(environment: dict[str, str]) -> None:
+    """The shop has no result backend: the call runs, which its state in Celery's events tells."""
+    client: Any = Celery("client", broker=environment["CELERY_BROKER_URL"], set_as_current=False)
+    with client.connection_for_read() as connection:
+        seen: list[str] = []
+
+        def note(event: dict[str, Any]) -> None:
+            seen.append(event["uuid"])
+            receiver.should_stop = event["uuid"] == result.id
+
+        receiver = client.events.Receiver(connection, handlers={"task-succeeded": note})
+        client.control.enable_events()
+        client.control.ping(timeout=5)  # it has been obeyed by now
+        result = client.send_task("shop.tasks.write_receipt", ["ann paid 5"])
+        receiver.capture(limit=None, timeout=40, wakeup=False)
+    assert result.id in seen
