@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from typing import Any
 
 from orchestrator.context import current_attempt
-from orchestrator.engine import Attempt, Step, Steps, Verdict, attempt_steps
+from orchestrator.engine import PLAIN, Attempt, Step, Steps, Verdict, attempt_steps
 from orchestrator.errors import TaskTimeout
 from orchestrator.interrupt import CancelRun, soft_deadline
 from orchestrator.run_logs import logging_prints
@@ -55,6 +55,8 @@ def _do(step: Step, attempt: Attempt) -> Any:
 
 def _call(step: Step) -> Any:
     value = step.fn(*step.args, **step.kwargs) if step.kwargs else step.fn(*step.args)
+    if value is None or type(value) in PLAIN:
+        return value
     return _run_coroutine(value) if inspect.isawaitable(value) else value
 
 

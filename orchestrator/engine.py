@@ -265,7 +265,7 @@ def call_function(attempt: Attempt) -> Generator[Step, Any, State[Any]]:
         fn = _collect_async(fn) if inspect.isasyncgenfunction(fn) else _collect(fn)
     try:
         value = yield Step(fn, attempt.args, attempt.kwargs, False, attempt.options.timeout_seconds)
-        if value is None or type(value) in _PLAIN:
+        if value is None or type(value) in PLAIN:
             return Completed(data=value)
         state = return_value_to_state(value)
     except (KeyboardInterrupt, GeneratorExit):
@@ -275,7 +275,7 @@ def call_function(attempt: Attempt) -> Generator[Step, Any, State[Any]]:
     return state if state.is_final() else Failed(message=f"the task returned {state!r}, which is not an end of a run")
 
 
-_PLAIN = frozenset((int, str, float, bool, bytes, dict))
+PLAIN = frozenset((int, str, float, bool, bytes, dict))  # neither states nor awaitables, and most of what tasks return
 
 
 def _collect(fn: Callable[..., Any]) -> Callable[..., list[Any]]:

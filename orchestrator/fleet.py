@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from brokers.contract import SETTLED, Envelope, Settled, Status
 from brokers.embedded import EmbeddedServer, default_home, secret_key
+from brokers.redis.asker import Asker
 from brokers.redis.broker import RedisBroker
 from brokers.redis.inbox import Inbox
 from brokers.redis.sender import Parcel, Sender
@@ -62,6 +63,7 @@ class Fleet:
         )
         self.broker = self._make_broker()
         self.sender = Sender(self._submit)
+        self.asker = Asker(lambda run_ids: self.broker.expect(run_ids, self.process))
         self.logs = LogShipper(self.broker, settings.log_lines_per_run)
         self.queues_used: set[str] = set()
         self._open: dict[str, PrefectFuture[Any]] = {}
@@ -189,8 +191,8 @@ class Fleet:
         if not strange:
             return
         try:
-            inbox = self.open_inbox()
-            self._on_settled(self.broker.expect(list({future.run_id for future in strange}), inbox))
+            self.open_inbox()
+            self._on_settled(self.asker.ask(list({future.run_id for future in strange})))
         except BrokerUnavailable:
             if self._inbox is None:
                 self._forget(strange)

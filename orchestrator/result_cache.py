@@ -77,7 +77,7 @@ class LocalCache(StoreCache):
 
 
 def is_of_a_process(holder: str) -> bool:
-    """Whether whoever holds a claim is a run that a process runs by itself, ``run@process``: no record tells its end."""
+    """Whether a claim's holder is a run that a process runs by itself, ``run@process``: no record tells its end."""
     return "@" in holder
 
 

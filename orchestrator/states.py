@@ -95,7 +95,7 @@ def _type_of(value: StateType | State[Any]) -> StateType:
     return value.type if isinstance(value, State) else value
 
 
-_NAMES: Final = {kind: kind.value.capitalize() for kind in StateType}
+NAMES: Final = {kind: kind.value.capitalize() for kind in StateType}
 _now: Final = datetime.now
 
 
@@ -158,7 +158,7 @@ class State(Generic[R_co]):
         if type.__class__ is not StateType:
             type = StateType(type)
         _set_type(self, type)
-        _set_name(self, name or _NAMES[type])
+        _set_name(self, name or NAMES[type])
         _set_message(self, message)
         _set_timestamp(self, timestamp or _now(UTC))
         _set_data(self, data)

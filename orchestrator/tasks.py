@@ -423,9 +423,9 @@ def task(fn: Any = None, /, **options: Any) -> Any:
     on_completion / on_failure / on_running (lists of hooks).
 
     Ours: queue, priority ("high", "default", "low"), max_deliveries (how often the call may kill its worker before it
-    is a dead letter), hard_timeout_seconds (then the worker process is killed; retried like any timeout, unless there is
-    a retry_condition_fn, which nobody is left to ask), rate_limit ("10/s"), concurrency (size, or (name, size): how many
-    such calls may run at once in the whole fleet), result_ttl (seconds),
+    is a dead letter), hard_timeout_seconds (then the worker process is killed; retried like any timeout, unless there
+    is a retry_condition_fn, which nobody is left to ask), rate_limit ("10/s"), concurrency (size, or (name, size): how
+    many such calls may run at once in the whole fleet), result_ttl (seconds),
     validate_parameters (arguments are checked and converted by annotation), cache_isolation ("serializable": identical
     calls that run at once are collapsed into one).
 

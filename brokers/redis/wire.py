@@ -29,6 +29,7 @@ from .translation import SlotElsewhere, translate, translate_opening
 
 MINIMUM_VERSION: Final = (7, 0)
 FOLLOW_PAUSE_SECONDS: Final = 0.05
+MOST_IDLE: Final = 3  # shared wires that are kept open, however many threads once needed one at the same moment
 ScriptCall: TypeAlias = tuple[Script, *tuple[bytes | str, ...]]
 """A script and its arguments; most take one."""
 
@@ -213,7 +214,11 @@ class Wires:
         finally:
             if wire.used:
                 with self._lock:
-                    self._free.append(wire)
+                    too_many = len(self._free) >= MOST_IDLE
+                    if not too_many:
+                        self._free.append(wire)
+                if too_many:
+                    wire.close()
 
     def _take(self) -> Wire:
         if self._pid != os.getpid():  # forked: the parent owns those sockets

@@ -28,7 +28,7 @@ from orchestrator.errors import (
 from orchestrator.fleet import Fleet
 from orchestrator.outcomes import LETTERS, enclosed, pack_outcome, read_outcome, result_context
 from orchestrator.result_cache import StoreCache, is_of_a_process
-from orchestrator.states import COMPLETED, Crashed, Failed, State
+from orchestrator.states import COMPLETED, NAMES, Crashed, Failed, State
 
 if TYPE_CHECKING:
     from orchestrator.tasks import Task
@@ -205,7 +205,7 @@ def _outcome(state: State[Any], attempt: Attempt, fleet: Fleet) -> tuple[str, by
         log.error("the result of task %s cannot be kept: %s (run %s)", attempt.task.name, error, attempt.run_id)
         state, letter = state_of_error(error), Ending.FAILED
         body = serializers.pack_exception(error, fleet.limits)
-    name = None if state.name == state.type.value.capitalize() else state.name
+    name = None if state.name == NAMES[state.type] else state.name
     outcome = pack_outcome(name, state.message, attempt.started_at, time.time(), attempt.run_count, body)
     return letter, enclosed(attempt.run_id, letter, outcome)
 

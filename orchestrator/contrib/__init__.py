@@ -1,0 +1,1 @@
+"""Bridges to other people's frameworks, one package each. Nothing of ours imports them."""
