@@ -8,7 +8,8 @@ now, with the task's retries and timeouts, and whose result Celery keeps.
 from __future__ import annotations
 
 import logging
-from typing import Any
+import time
+from typing import Any, Final
 
 from celery import Task
 from celery.exceptions import Reject
@@ -22,6 +23,7 @@ from orchestrator.slots.carried import Stopping
 from task_workers.celery_app import process
 
 log = logging.getLogger("orchestrator.worker")
+PAUSE_SECONDS: Final = 1.0  # a broker counts how often a message comes back
 
 
 class CallsOfTask(Task):  # type: ignore[misc]
@@ -44,6 +46,10 @@ class CallsOfTask(Task):  # type: ignore[misc]
             process.run_message(calls_of(args))
         except Stopping as stopping:
             raise Reject("the worker stops", requeue=True) from stopping
+        except Exception as error:  # ours, not a task's: acknowledged, the calls would wait for ever
+            log.exception("a message of task %s is given back", self.name)
+            time.sleep(PAUSE_SECONDS)
+            raise Reject(str(error), requeue=True) from error
         return None
 
     def _run_by_name(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -118,9 +118,8 @@ class PoolWatch(Chore):
     def kill_all(self, because: str) -> None:
         """Their calls are handed back, uncharged."""
         for child in self.children():
-            if child.table.rows():
-                log.warning("process %d is killed: %s; its calls are handed back", child.pid, because)
-                child.kill(because)
+            log.warning("process %d is killed: %s; its calls are handed back", child.pid, because)
+            child.kill(because)
 
     def living(self) -> dict[str, dict[str, str]]:
         """For the heartbeat: who lives, and what they say of themselves."""

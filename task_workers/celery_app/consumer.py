@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from celery.worker import consumer, state
@@ -17,7 +19,13 @@ class Consumer(consumer.Consumer):  # type: ignore[misc]
 
     Celery declares twenty-eight queues for delayed messages as soon as it sees a quorum queue. Delays are kept in the
     store, so this application leaves that step out.
+
+    A quorum queue has no prefetch count for a whole channel, only one for each of its consumers, from when they begin.
+    Celery leaves it at what the worker began with, so that ``pool_grow`` would add children that get nothing to do.
+    Here the consumers begin anew whenever the count changes.
     """
+
+    _qos: Any = None
 
     class Blueprint(consumer.Consumer.Blueprint):  # type: ignore[misc]
         """Celery's steps but one."""
@@ -25,6 +33,23 @@ class Consumer(consumer.Consumer):  # type: ignore[misc]
         default_steps: Final = [
             step for step in consumer.Consumer.Blueprint.default_steps if "delayed_delivery" not in str(step)
         ]
+
+    @property
+    def qos(self) -> Any:
+        """kombu's keeper of the prefetch count."""
+        return self._qos
+
+    @qos.setter
+    def qos(self, made: Any) -> None:
+        self._qos = made
+        if made is not None and not self.qos_global and self.connection.transport.driver_type == "amqp":
+            made.prev = made.value  # set a moment ago, for the consumers that begin now
+            made.callback = partial(self._begin_anew, made.callback)
+
+    def _begin_anew(self, set_count: Callable[..., Any], prefetch_count: int) -> None:
+        set_count(prefetch_count=prefetch_count)
+        self.task_consumer.cancel()
+        self.task_consumer.consume()
 
     def on_connection_error_after_connected(self, exc: BaseException) -> None:
         """Celery's way to a new connection; with kombu 5.7 a lost Redis would end the worker here.

@@ -9,11 +9,13 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from orchestrator import interrupt
+from orchestrator.errors import BrokerError
 from orchestrator.fleet import current_fleet
 from orchestrator.slots import SlotsOptions
 from orchestrator.slots.carried import CarriedSlots
@@ -25,6 +27,7 @@ from task_workers.slot_table import SlotTable
 
 log = logging.getLogger("orchestrator.worker")
 DRAIN_SECONDS: Final = 5.0
+LONGEST_PAUSE_SECONDS: Final = 1.0
 
 
 @dataclass(slots=True)
@@ -83,7 +86,7 @@ def slots() -> CarriedSlots:
 def _begin() -> tuple[CarriedSlots, ExtraHands]:
     known = facts or WorkerFacts(f"celery-{os.getpid()}", (current_fleet().settings.default_queue,), 1)
     fleet, pid = current_fleet(), os.getpid()
-    place = known.places.take(pid) if known.places is not None else None
+    place = known.places.of(pid) or known.places.take(pid) if known.places is not None else None
     if place is not None:
         tell_stacks(place.stacks.fd)
     hands = ExtraHands(fleet, known.worker_id, known.queues, run_message)
@@ -94,8 +97,25 @@ def _begin() -> tuple[CarriedSlots, ExtraHands]:
 
 
 def run_message(calls: Sequence[tuple[str, str]]) -> None:
-    """Run the calls of a message. Raises ``Stopping`` when the process ends before it could take them."""
-    slots().run_message(calls)
+    """Run the calls of a message. Raises ``Stopping`` when the process ends before it could take them.
+
+    While the store is away a message waits here, in a slot that has nothing else to do: given back to the broker it
+    would only come again, and after ten times it would be taken for poisonous.
+    """
+    _slots_when_the_store_is_there().run_message(calls)
+
+
+def _slots_when_the_store_is_there() -> CarriedSlots:
+    pause, told = 0.1, False
+    while True:
+        try:
+            return slots()
+        except BrokerError as error:
+            if not told:
+                told = True
+                log.warning("calls wait here for the store: %s", error)
+            time.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
 
 
 def end() -> None:

@@ -210,6 +210,29 @@ def test_a_call_whose_message_cannot_be_published_is_not_kept(
     assert app.add.apply_async((1, 2), idempotency_key="once").state.is_pending()
 
 
+@pytest.mark.parametrize("engine", ["celery+amqp"], indirect=True)  # the other row's store is its broker
+def test_a_worker_that_begins_while_the_store_is_away_takes_its_calls_when_it_is_there(
+    engine: Engine, own_server: Callable[..., ServerProcess], start: Start, namespace: str
+) -> None:
+    store = own_server()
+    for fleet in _fleet(engine.settings(store, namespace, **QUICK)):
+        first = start(fleet, threads=1)
+        future = app.add.delay(1, 2)
+        assert future.result(timeout=40) == 3
+        first.stop()
+        future = app.add.delay(2, 3)
+        store.freeze()
+        worker = engine.start_worker(fleet.settings, APP, threads=1)
+        try:
+            assert isinstance(worker, CeleryWorker)
+            worker.wait_output("calls wait here for the store", 40)
+            store.thaw()
+            assert future.result(timeout=40) == 5
+        finally:
+            store.thaw()
+            worker.stop()
+
+
 # -- the broker itself -------------------------------------------------------------------------------------------------
 
 
