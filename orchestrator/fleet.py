@@ -71,6 +71,7 @@ class Fleet:
         self._inbox: Inbox | None = None
         self._inbox_lock = threading.Lock()
         self._warned: set[str] = set()
+        self._looking = threading.Lock()
         _all.add(self)
         self.keeps_calls = False  # this process runs its flows' calls by itself (no worker does)
 
@@ -283,10 +284,18 @@ class Fleet:
         """Say once per queue when no live worker serves it."""
         if self.keeps_calls:  # this process is the worker
             return
+        if not self._looking.acquire(blocking=False):  # another thread that waits as well is asking
+            return
+        try:
+            self._warn_of_idle_queues(len(futures))
+        finally:
+            self._looking.release()
+
+    def _warn_of_idle_queues(self, waiting: int) -> None:
         try:
             served = self.served_queues()
         except BrokerError as error:
-            log.warning("waiting for %d runs; the server does not answer: %s", len(futures), error)
+            log.warning("waiting for %d runs; the server does not answer: %s", waiting, error)
             return
         idle = {queue for queue in self.queues_used if queue not in served} - self._warned
         if idle:
@@ -294,7 +303,7 @@ class Fleet:
             log.warning(
                 "waiting for %d runs, but no live worker serves the queue %s: the calls are kept; "
                 "start one with `orchestrator worker -A your.module -Q %s`",
-                len(futures),
+                waiting,
                 ", ".join(sorted(idle)),
                 ",".join(sorted(idle)),
             )

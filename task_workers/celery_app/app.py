@@ -40,6 +40,7 @@ def install(app: Any, queues: Sequence[str] | None = None) -> None:
 
     signals.worker_init.connect(prepare, weak=False, dispatch_uid=f"orchestrator-{id(app)}")
     signals.task_unknown.connect(calls.on_unknown_task, weak=False, dispatch_uid="orchestrator-unknown")
+    signals.task_revoked.connect(calls.on_revoked, weak=False, dispatch_uid="orchestrator-revoked")
     signals.worker_process_init.connect(_begin_process, weak=False, dispatch_uid="orchestrator-begin")
     signals.worker_process_shutdown.connect(_end_process, weak=False, dispatch_uid="orchestrator-end")
 

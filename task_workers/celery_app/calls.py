@@ -15,7 +15,7 @@ from celery import Task
 from celery.exceptions import Reject
 
 from brokers.celery.broker import CarriedBroker
-from brokers.celery.messages import MARK, calls_of
+from brokers.celery.messages import MARK, Carried, calls_of
 from orchestrator import lending, registry
 from orchestrator.errors import UntrustedPayload
 from orchestrator.fleet import current_fleet
@@ -102,6 +102,24 @@ def on_unknown_task(message: Any = None, name: str = "", **_: Any) -> None:
         process.run_message(calls_of(message.payload[0]))  # the task is looked up there, and the refusal is settled
     except Exception:
         log.exception("calls of the unknown task %s could not be settled", name)
+
+
+def on_revoked(request: Any = None, **_: Any) -> None:
+    """Somebody revoked a message (``celery control revoke``, Flower): Celery has dropped it, and tells so.
+
+    The call that gave the message its id is cancelled; others that travelled with it are sent anew.
+    """
+    if request is None or getattr(request, MARK, None) is None:
+        return
+    try:
+        broker = current_fleet().broker
+        assert isinstance(broker, CarriedBroker)
+        broker.cancel([request.id], "revoked by Celery's remote control")
+        others = [Carried(*call, request.task) for call in calls_of(request.args) if call[0] != request.id]
+        if others:
+            broker.publish(others)
+    except Exception:
+        log.exception("the revoked message %s could not be settled", request.id)
 
 
 def bury_message(calls: list[tuple[str, str]], reason: str) -> None:

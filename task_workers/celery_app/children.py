@@ -108,6 +108,7 @@ class PoolWatch(Chore):
         super().__init__()
         self._worker, self._facts, self._undertaker = worker, facts, undertaker
         self._children: dict[int, PoolChild] = {}
+        self.handed_back = False
         self._lock = threading.Lock()
 
     def children(self) -> list[PoolChild]:
@@ -116,10 +117,17 @@ class PoolWatch(Chore):
             return list(self._children.values())
 
     def kill_all(self, because: str) -> None:
-        """Their calls are handed back, uncharged."""
+        """Their calls are handed back, uncharged; the worker's exit status is 1 then."""
         for child in self.children():
             log.warning("process %d is killed: %s; its calls are handed back", child.pid, because)
+            self.handed_back = self.handed_back or bool(child.table.rows())
             child.kill(because)
+        self.tell_status()
+
+    def tell_status(self) -> None:
+        """What the worker's process ends with, if it was not able to finish everything."""
+        if self.handed_back:
+            self._worker.exitcode = 1
 
     def living(self) -> dict[str, dict[str, str]]:
         """For the heartbeat: who lives, and what they say of themselves."""

@@ -81,6 +81,8 @@ class DeadMessages(Chore):
                 while (message := queue.get(accept=["json"])) is not None and not self._stopping.is_set():
                     if MARK in message.headers:
                         calls.bury_message(calls_of(message.payload[0]), _why_dead(message.headers))
+                    else:
+                        log.error("a call by name is given up, %s", _why_dead(message.headers))
                     message.ack()
         except BrokerError:
             raise
@@ -200,7 +202,7 @@ class FleetStep(bootsteps.StartStopStep):  # type: ignore[misc]
             self._chores.append(DeadMessages(broker, fleet))
         self._inbox = Inbox(broker, facts.worker_id, on_settled=lambda ends: None, on_orders=killer.obey)
         if getattr(worker.app, "ends_in_time", False):
-            self._end_in_time(worker, watch, fleet.settings.shutdown_timeout_seconds)
+            self._end_in_time(watch, fleet.settings.shutdown_timeout_seconds)
         if os.environ.get(BURST_VARIABLE):
             self._chores.append(Burst(BacklogWatch(fleet, facts.queues), watch))
         with suppress(BrokerError):  # it is made as soon as the server is there
@@ -208,14 +210,19 @@ class FleetStep(bootsteps.StartStopStep):  # type: ignore[misc]
         for chore in self._chores:
             chore.start()
 
-    def _end_in_time(self, worker: Any, watch: PoolWatch, seconds: float) -> None:
+    def _end_in_time(self, watch: PoolWatch, seconds: float) -> None:
         """From a warm shutdown on, calls have so long to end; then their processes are killed and they are handed back.
 
-        Celery itself waits for as long as they take.
+        At once, when the worker is asked a second time. Celery itself waits for as long as they take.
         """
+        asked: list[str] = []
 
         def begin(**_: Any) -> None:
-            timer = threading.Timer(seconds, watch.kill_all, ("the time for ending is over",))
+            again = bool(asked)
+            asked.append("")
+            why = "the worker was asked to stop a second time" if again else "the time for ending is over"
+            # a thread, also for now: this is a signal's handler, and may have come in the middle of anything
+            timer = threading.Timer(0.0 if again else seconds, watch.kill_all, (why,))
             timer.daemon = True
             timer.start()
 
@@ -233,6 +240,7 @@ class FleetStep(bootsteps.StartStopStep):  # type: ignore[misc]
         for chore in self._chores:
             if isinstance(chore, PoolWatch):
                 chore.run_once()
+                chore.tell_status()
             if isinstance(chore, Undertaker):
                 chore.finish(2.0)
         for chore in self._chores:

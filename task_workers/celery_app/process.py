@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import threading
 import time
 from collections.abc import Sequence
@@ -20,7 +21,7 @@ from orchestrator.fleet import current_fleet
 from orchestrator.slots import SlotsOptions
 from orchestrator.slots.carried import CarriedSlots
 from task_workers.celery_app.extra_hands import ExtraHands
-from task_workers.celery_app.places import Places
+from task_workers.celery_app.places import Place, Places
 from task_workers.child import die_with_parent
 from task_workers.last_stack import tell_stacks
 from task_workers.slot_table import SlotTable
@@ -89,11 +90,27 @@ def _begin() -> tuple[CarriedSlots, ExtraHands]:
     place = known.places.of(pid) or known.places.take(pid) if known.places is not None else None
     if place is not None:
         tell_stacks(place.stacks.fd)
+        _die_uncharged_at_sigterm(place)
     hands = ExtraHands(fleet, known.worker_id, known.queues, run_message)
     options = SlotsOptions(known.queues, known.threads, consumer=known.consumer(pid))
     made = CarriedSlots(fleet, options, SlotTable(place.table_fd) if place is not None else None, hands.allow)
     made.start()
     return made, hands
+
+
+def _die_uncharged_at_sigterm(place: Place) -> None:
+    """Celery takes the process away (a cold shutdown, a revoke with terminate), or an operator the whole group.
+
+    Celery's own handler raises SystemExit in the running task, which would be the end of that call. Here what runs is
+    struck off the table, so that it is charged with nothing, and given to others.
+    """
+
+    def die(*_: object) -> None:
+        place.wipe()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, die)
 
 
 def run_message(calls: Sequence[tuple[str, str]]) -> None:

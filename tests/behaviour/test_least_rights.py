@@ -23,6 +23,12 @@ def nobody_knows() -> None:
     """A task of this module, which no worker imports."""
 
 
+@pytest.fixture(scope="session", params=["embedded", "redis-server"])
+def row(request: pytest.FixtureRequest) -> str:
+    """Engine 1. With Celery's broker in the same Redis another user would need the rights that Celery wants."""
+    return str(request.param)
+
+
 @pytest.fixture
 def fleet(own_server: Callable[..., ServerProcess], engine: Engine, namespace: str) -> Iterator[Fleet]:
     server = own_server()

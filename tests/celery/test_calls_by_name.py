@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from orchestrator.settings import use
 from tests.conftest import program_or_skip
 from tests.support.apps import by_name
 from tests.support.celery_engine import CeleryWorker
-from tests.support.engines import Engine, celery_over_amqp, celery_over_redis
+from tests.support.engines import ROOT, Engine, celery_over_amqp, celery_over_redis
 from tests.support.foreign_shop import ForeignShop, redis_broker
 from tests.support.servers import ServerProcess
 from tests.support.waiting import wait_until
@@ -151,3 +153,18 @@ def test_a_shop_that_has_our_line_is_called_as_before(engine: Engine, fleet: Fle
         assert by_name.add.submit(7, 8).result(timeout=PATIENCE) == 15
     finally:
         worker.stop()
+
+
+def test_the_line_in_a_shops_module_leaves_its_application_the_current_one() -> None:
+    code = """
+from celery import Celery, current_app, shared_task
+app = Celery("shop")
+from task_workers.celery_app import install
+install(app)
+@shared_task(name="shop.shared")
+def shared(): pass
+assert current_app.main == "shop", current_app
+assert shared.app.main == "shop", shared.app
+"""
+    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert ran.returncode == 0, ran.stderr

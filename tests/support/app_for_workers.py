@@ -56,6 +56,16 @@ def sleep_and_note(folder: str, name: str, seconds: float) -> str:
 
 
 @task
+def wait_for_sign(folder: str, name: str, sign: str = "go") -> str:
+    """Waits until the test makes a file of this name in the folder."""
+    note(folder, f"{name} begins in {os.getpid()}")
+    while not (Path(folder) / sign).exists():
+        time.sleep(0.02)
+    note(folder, f"{name} ends in {os.getpid()}")
+    return name
+
+
+@task
 def sleep_if_first(folder: str, name: str) -> str:
     """Sleeps for long at the first attempt, returns at once at the next."""
     first = not (Path(folder) / name).exists()

@@ -27,6 +27,7 @@ class CeleryWorker:
         ready: bool = True,
         app: str = "task_workers.celery_app",
     ) -> None:
+        self.node = ""  # its name, where a test gave it one
         self._log: IO[bytes] = tempfile.NamedTemporaryFile(suffix=".log")  # noqa: SIM115
         command = [sys.executable, "-m", "celery", "-A", app, "worker", *arguments]
         self.process = subprocess.Popen(

@@ -17,12 +17,12 @@ from tests.support.apps import neighbours as app
 from tests.support.waiting import wait_until
 from tests.support.worker_process import StartWorker, WorkerProcess, is_alive, notes
 
-pytestmark = [pytest.mark.behaviour, pytest.mark.parametrize("row", ["embedded"], indirect=True)]
+pytestmark = [pytest.mark.behaviour, pytest.mark.parametrize("server_program", ["embedded"], indirect=True)]
 Start = Callable[..., WorkerProcess]
 
 
 @pytest.fixture(autouse=True)
-def one_server_is_enough(row: str) -> None:
+def one_server_is_enough(server_program: Path) -> None:
     """What happens inside a process does not depend on the server."""
 
 

@@ -1,16 +1,13 @@
-"""Many calls, many handles, many threads: all is done, little is held open, and nothing is left.
-
-``ORCHESTRATOR_MANY=full`` maps over 100,000 instead of 20,000.
-"""
+"""Many calls, many handles, many threads: all is done, little is held open, and nothing is left."""
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Final
 
 import psutil
@@ -28,14 +25,18 @@ from tests.support.servers import ServerProcess
 from tests.support.waiting import wait_until
 from tests.support.worker_process import ROOT, StartWorker
 
-pytestmark = [pytest.mark.behaviour, pytest.mark.slow, pytest.mark.parametrize("row", ["embedded"], indirect=True)]
-MANY: Final = 100_000 if os.environ.get("ORCHESTRATOR_MANY") == "full" else 20_000
+pytestmark = [
+    pytest.mark.behaviour,
+    pytest.mark.slow,
+    pytest.mark.parametrize("server_program", ["embedded"], indirect=True),
+]
+MANY: Final = 100_000
 HANDLES: Final = 10_000
 THREADS: Final = 1_000
 
 
 @pytest.fixture(autouse=True)
-def one_server_is_enough(row: str) -> None:
+def one_server_is_enough(server_program: Path) -> None:
     """Each of these takes seconds, and the server makes no difference."""
 
 
@@ -53,7 +54,7 @@ def test_a_large_map_whose_client_is_killed_is_done_and_its_results_expire_witho
 ) -> None:
     client = subprocess.run([sys.executable, "-c", MAP_AND_DIE, str(MANY)], env=worker_environment, cwd=ROOT)
     assert client.returncode == -signal.SIGKILL
-    start_worker("-c", "2", "--log-level", "warning", ORCHESTRATOR_RESULT_TTL_SECONDS="3")
+    start_worker("-c", "2", "--loglevel", "warning", ORCHESTRATOR_RESULT_TTL_SECONDS="3")
     broker = fleet.broker
     wait_until(lambda: sum(broker.counts().values()) == MANY, 400, f"{MANY} have ended")
     assert broker.counts() == {(app.add.task_key, Status.COMPLETED): MANY}
@@ -108,7 +109,7 @@ def test_ten_thousand_handles_waited_for_by_a_thousand_threads_take_less_than_fi
     for _ in threads:
         assert waiting.acquire(timeout=60)
     open_at_once = [_connections_to(port)]
-    start_worker("-c", "2", "--log-level", "warning", ORCHESTRATOR_REDIS_URL=fleet.settings.redis_url or "")
+    start_worker("-c", "2", "--loglevel", "warning", ORCHESTRATOR_REDIS_URL=fleet.settings.redis_url or "")
     while any(thread.is_alive() for thread in threads):
         open_at_once.append(_connections_to(port))
         next((thread for thread in threads if thread.is_alive()), threads[0]).join(0.1)
@@ -123,7 +124,7 @@ def _connections_to(port: int) -> int:
 
 @pytest.mark.timeout(240)
 def test_low_calls_are_done_while_a_flood_of_high_ones_does_not_end(fleet: Fleet, start_worker: StartWorker) -> None:
-    start_worker("-c", "1", "--log-level", "warning", ready=1)
+    start_worker("-c", "1", "--loglevel", "warning")
     high = app.nap.with_options(priority="high")
     stream = fleet.broker.keys.stream("default:hs")
     depths: list[int] = []

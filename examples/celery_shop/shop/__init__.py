@@ -1,0 +1,1 @@
+"""A shop that has been running Celery for years."""
