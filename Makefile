@@ -9,10 +9,10 @@ ARGS   ?=
 EXTRAS ?= dev
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format bench chaos fuzz peers clean
+.PHONY: help setup demo test lint format bench bench-peers chaos fuzz peers clean
 
 help: ## show this list
-	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## make .venv with everything in it (uv if there is one, else venv and pip)
 
@@ -57,8 +57,11 @@ format: $(STAMP) ## put the style right
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(STAMP) ## measure, and print the settings and the numbers
-	$(BIN)/python -m benchmarks $(ARGS)
+bench: $(STAMP) ## measure us and the bare limit (3 minutes; ARGS=--million: 2 more, --quick, --profile)
+	$(BIN)/python -m benchmarks.speed $(ARGS)
+
+bench-peers: $(STAMP) ## measure eight other task queues beside us (12 minutes; ARGS="--only celery,orchestrator --rounds 1")
+	$(BIN)/python -m benchmarks.speed --peers --million $(ARGS)
 
 chaos: $(STAMP) ## 20,000 calls while everything is killed, frozen and cut; CHAOS_CALLS, CHAOS_SECONDS, CHAOS_SEED
 	$(BIN)/python -m chaos $(ARGS)

@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from benchmarks import celery_rows
+
 WORKERS = 2
 
 
@@ -103,12 +105,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--calls", type=int, default=10_000, help="calls of a fan-out")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--celery", action="store_true", help="only the rows of Celery")
+    parser.add_argument("--celery-calls", type=int, default=2_000, help="calls of a fan-out there; 0 leaves them out")
     options = parser.parse_args()
     print(f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}")
     print(f"{WORKERS} worker processes, {options.calls:,} calls a fan-out, {options.rounds} rounds")
     print("median (min to max)\n")
     with _home():
-        _measure(options.calls, options.rounds)
+        if not options.celery:
+            _measure(options.calls, options.rounds)
+        if options.celery_calls:
+            celery_rows.measure(options.celery_calls, options.rounds, WORKERS)
 
 
 def _measure(calls: int, rounds: int) -> None:

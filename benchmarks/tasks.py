@@ -11,3 +11,8 @@ def noop(x: int) -> int:
 @task
 async def anoop(x: int) -> int:
     return x
+
+
+@task
+def add(a: int, b: int) -> int:
+    return a + b

@@ -1,7 +1,7 @@
 """A virtual environment for each peer: made when it is first needed, and used again until its row here changes.
 
 ``python -m benchmarks.peers.environments`` makes all of them and prints what is installed. Another peer is another row
-in :data:`PEERS` and a file ``apps/on_<name>.py``.
+in :data:`PEERS` and a file ``speed/apps/on_<name>.py`` (and for the faults one in ``peers/apps``).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Final, NamedTuple
 FOLDER: Final = Path(__file__).parents[2] / ".venv-peers"
 READY: Final = "ready"
 CLIENT: Final = ("redis==8.1.0", "hiredis==3.5.0")
-"""The Redis client of every peer: the one that we use, and its parser in C."""
+"""The Redis client of every peer that can work with it: the one that we use, and its parser in C."""
 
 
 class Peer(NamedTuple):
@@ -38,8 +38,14 @@ PEERS: Final = {
         Peer("dramatiq", "Dramatiq", ("dramatiq==2.2.1", *CLIENT)),
         Peer("rq", "RQ", ("rq==3.0.0", *CLIENT)),
         Peer("taskiq", "taskiq", ("taskiq==0.13.0", "taskiq-redis==1.2.4", *CLIENT)),
+        Peer("arq", "arq", ("arq==0.28.0", "redis==5.3.1", CLIENT[1])),  # it demands redis<6
+        Peer("saq", "SAQ", ("saq==0.26.4", "typing-extensions==4.16.0", "redis==7.4.1", CLIENT[1])),  # redis<8
+        Peer("huey", "Huey", ("huey==3.5.4", *CLIENT)),
+        Peer("docket", "docket", ("pydocket==0.27.0", *CLIENT)),
     )
 }
+FAULTS_ASKED: Final = ("celery", "dramatiq", "rq", "taskiq")
+"""Those to which ``peers.faults`` puts its questions; ``benchmarks.speed`` measures all."""
 
 
 def folder_of(peer: Peer) -> Path:

@@ -21,13 +21,13 @@ from types import FrameType
 from typing import Final
 
 from benchmarks.peers import report
-from benchmarks.peers.environments import PEERS, interpreter_of, versions_in
+from benchmarks.peers.environments import FAULTS_ASKED, PEERS, interpreter_of, versions_in
 from benchmarks.peers.questions import QUESTIONS, Answer, ask
 from benchmarks.peers.rig import OURS, Rig, System, server_version, stopping
 
 SYSTEMS: Final = (
     System(OURS, "documented"),
-    *(System(name, settings) for name in PEERS for settings in ("documented", "tuned")),
+    *(System(name, settings) for name in FAULTS_ASKED for settings in ("documented", "tuned")),
 )
 MOST_SECONDS: Final = 12 * 60
 AT_A_TIME: Final = 5
@@ -37,13 +37,13 @@ LONGEST_FIRST: Final = ("cut", "kill", "poison")
 def main() -> None:
     """Ask, print, keep."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.peers.faults", description=__doc__)
-    parser.add_argument("--only", help=f"some of {','.join((OURS, *PEERS))}")
+    parser.add_argument("--only", help=f"some of {','.join((OURS, *FAULTS_ASKED))}")
     parser.add_argument("--question", choices=tuple(QUESTIONS), help="one of them")
     parser.add_argument("--at-a-time", type=int, default=AT_A_TIME, help="cells that run at a time")
     parser.add_argument("--output", type=Path, help=f"where to keep the answers; all of them: {report.RESULTS.name}")
     options = parser.parse_args()
-    only = options.only.split(",") if options.only else [OURS, *PEERS]
-    unknown = set(only) - {OURS, *PEERS}
+    only = options.only.split(",") if options.only else [OURS, *FAULTS_ASKED]
+    unknown = set(only) - {OURS, *FAULTS_ASKED}
     if unknown:
         parser.error(f"unknown: {', '.join(sorted(unknown))}")
     systems = [system for system in SYSTEMS if system.name in only]
