@@ -1,7 +1,8 @@
 """Celery's own ``group`` with results against our ``map`` through Celery: same broker, pool, machine and run.
 
-Plain Celery has its defaults (acknowledged early, four messages prefetched for each process, results in Redis), which
-are its fastest; late acknowledgement, which is what ours has to do to lose nothing, is measured beside it for information.
+Plain Celery has its defaults (acknowledged early, four messages prefetched for each process, results in Redis),
+which are its fastest; late acknowledgement, which is what ours has to do to lose nothing, is measured beside it
+for information.
 """
 
 from __future__ import annotations
