@@ -21,6 +21,7 @@ from task_workers.banner import server_name
 
 log = logging.getLogger("orchestrator.worker")
 NO_LIMIT: Final = 100  # threads are started for it, so it has one
+LOOK_UP_SECONDS: Final = 1.0
 
 
 def serve(
@@ -64,7 +65,8 @@ def serve(
         workers.start()
         names = ", ".join(task.task_key for task in tasks)
         log.info("serving %s from %s on %s", names, ", ".join(options.queues), server_name(fleet))
-        signals.get()
+        while not _came(signals):
+            pass
         _stop(workers, signals, fleet.settings.shutdown_timeout_seconds)
 
 
@@ -90,6 +92,15 @@ def _stop(workers: LocalWorkers, signals: SimpleQueue[int], grace_seconds: float
             continue
         workers.stop(0.0)
         sys.exit(1)
+
+
+def _came(signals: SimpleQueue[int]) -> bool:
+    """Whether a signal has come; looks up now and then, since one that another thread got is obeyed only then."""
+    try:
+        signals.get(timeout=LOOK_UP_SECONDS)
+    except Empty:
+        return False
+    return True
 
 
 @contextmanager

@@ -44,6 +44,7 @@ KILL_MARGIN_SECONDS: Final = 1.5  # a child ends by itself when the time is over
 ECHO_SECONDS: Final = 0.1  # some send a signal to a process and to its group: that is not a second signal
 MEMORY_SECONDS: Final = 1.0
 BURST_SECONDS: Final = 0.2
+LOOK_UP_SECONDS: Final = 1.0
 
 
 class Supervisor:
@@ -118,8 +119,11 @@ class Supervisor:
             heapq.heappop(self._timers)[2]()
         if self._exit_code is not None:
             return
+        # Not for longer: a signal that the kernel gives to another thread (this one was stopped a moment ago) is noted
+        # there, and obeyed when this thread looks.
+        patience = min(self._timers[0][0] - now, LOOK_UP_SECONDS) if self._timers else LOOK_UP_SECONDS
         try:
-            news = self._news.get(timeout=self._timers[0][0] - now if self._timers else None)
+            news = self._news.get(timeout=patience)
         except queue.Empty:
             return
         getattr(self, f"_on_{news.event}")(*([news.child] if news.child else []), **news.facts)

@@ -30,12 +30,17 @@ def server_program(request: pytest.FixtureRequest) -> Path:
     return program_or_skip(request.param)
 
 
+def running(program: Path) -> Iterator[ServerProcess]:
+    """For a suite with a ``server_program`` of its own: it needs a ``server`` of its own, too, or gets another's."""
+    process = ServerProcess(program).start()
+    yield process
+    process.close()
+
+
 @pytest.fixture(scope="session")
 def server(server_program: Path) -> Iterator[ServerProcess]:
     """A running server, shared by the tests of this process: use a namespace of your own, and change no setting."""
-    process = ServerProcess(server_program).start()
-    yield process
-    process.close()
+    yield from running(server_program)
 
 
 @pytest.fixture(scope="session")

@@ -177,7 +177,10 @@ class Publisher:
             max_retries=1, interval_start=0, interval_step=0, timeout=seconds, reraise_as_library_errors=False
         )
         channel = self._connection.channel()
-        self._confirmations = _Confirmations(channel) if is_amqp(self._url) else None
+        self._confirmations = None
+        if is_amqp(self._url):
+            self._topology.queue(self._topology.dead_name)(channel).declare()  # before any message could be dead
+            self._confirmations = _Confirmations(channel)
         self._producer = Producer(channel, auto_declare=False)
 
     def _drop(self) -> None:

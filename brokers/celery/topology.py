@@ -86,6 +86,8 @@ class Topology:
             "x-delivery-limit": DELIVERY_LIMIT,
             "x-dead-letter-exchange": "",
             "x-dead-letter-routing-key": self.dead_name,
+            "x-dead-letter-strategy": "at-least-once",  # or a message is lost whose way is blocked for a moment
+            "x-overflow": "reject-publish",  # which that strategy demands; there is no length limit unless you set one
         }
 
     def ours(self, names: Iterable[str]) -> tuple[str, ...]:

@@ -55,9 +55,10 @@ class PoolChild:
     def table(self) -> Any:
         """What it runs."""
         if self._place is None and self._facts.places is not None:
-            self._place = self._facts.places.of(self.pid)
-            if self._place is not None:
-                self._table = self._place.reader()
+            place = self._facts.places.of(self.pid)
+            if place is not None:  # in this order: the killer and the watch ask at the same time
+                self._table = place.reader()
+                self._place = place
         return self._table
 
     def condemn(self, because: str, verdicts: dict[str, KillVerdict]) -> None:
@@ -109,6 +110,7 @@ class PoolWatch(Chore):
         self._worker, self._facts, self._undertaker = worker, facts, undertaker
         self._children: dict[int, PoolChild] = {}
         self.handed_back = False
+        self._on_up: Any = None
         self._lock = threading.Lock()
 
     def children(self) -> list[PoolChild]:
@@ -136,23 +138,43 @@ class PoolWatch(Chore):
         return {child.consumer: {**told, "pid": str(child.pid)} for child in self.children()}
 
     def run_once(self) -> float:
+        known = self.children()  # before the next line: one that begins after it is not gone
         now = dict(self._processes())
-        with self._lock:
-            for pid, process in now.items():
-                if pid not in self._children:
-                    self._children[pid] = PoolChild(process, pid, self._facts)
-            gone = [child for pid, child in self._children.items() if pid not in now or not child.lives]
-            for child in gone:
-                del self._children[child.pid]
-        for child in gone:
+        for pid, process in now.items():
+            self._know(pid, process)
+        gone = [child for child in known if child.pid not in now or not child.lives]
+        with self._lock:  # the end of the worker looks, too
+            buried_here = [child for child in gone if self._children.pop(child.pid, None) is not None]
+        for child in buried_here:
             self._bury(child)
         return LOOK_SECONDS
+
+    def _know(self, pid: int, process: Any) -> None:
+        with self._lock:
+            if pid not in self._children:
+                self._children[pid] = PoolChild(process, pid, self._facts)
+
+    def _be_told(self, pool: Any) -> None:
+        """Hear of children when they begin: one may die before the next look, and nobody would know of what.
+
+        Celery sets the pool's callback again for each connection to its broker.
+        """
+        before = pool.on_process_up
+        if before is None or before is self._on_up:
+            return
+
+        def on_up(process: Any) -> None:
+            self._know(process.pid, process)
+            before(process)
+
+        self._on_up = pool.on_process_up = on_up
 
     def _processes(self) -> list[tuple[int, Any]]:
         pool = getattr(self._worker.pool, "_pool", None)
         processes = getattr(pool, "_pool", None) if self._facts.places is not None else None
         if processes is None:
             return [(os.getpid(), None)]
+        self._be_told(pool)
         return [(process.pid, process) for process in list(processes) if process.pid is not None]
 
     def _bury(self, child: PoolChild) -> None:

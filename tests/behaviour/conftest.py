@@ -11,7 +11,7 @@ import pytest
 
 from orchestrator.fleet import Fleet, use_fleet
 from orchestrator.settings import Settings, use
-from tests.conftest import program_or_skip
+from tests.conftest import program_or_skip, running
 from tests.support.differences import DIFFERENCES
 from tests.support.engines import ROWS, Engine, StartedWorker, celery_over_amqp, celery_over_redis, redis_fleet
 from tests.support.servers import ServerProcess
@@ -35,6 +35,12 @@ def engine(row: str, request: pytest.FixtureRequest) -> Engine:
 def server_program(row: str) -> Path:
     """The row's server: each is used by one row of either engine."""
     return program_or_skip("embedded" if row in ("embedded", "celery+redis") else "redis-server")
+
+
+@pytest.fixture(scope="session")
+def server(server_program: Path) -> Iterator[ServerProcess]:
+    """A running server of that program."""
+    yield from running(server_program)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

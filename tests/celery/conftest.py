@@ -12,7 +12,7 @@ import pytest
 
 from orchestrator.fleet import Fleet, use_fleet
 from orchestrator.settings import use
-from tests.conftest import program_or_skip
+from tests.conftest import program_or_skip, running
 from tests.support.celery_engine import CeleryWorker
 from tests.support.engines import ROOT, Engine, celery_over_amqp, celery_over_redis, environment_of
 from tests.support.servers import ServerProcess
@@ -33,6 +33,12 @@ def engine(request: pytest.FixtureRequest) -> Engine:
 @pytest.fixture(scope="session")
 def server_program() -> Path:
     return program_or_skip("embedded")
+
+
+@pytest.fixture(scope="session")
+def server(server_program: Path) -> Iterator[ServerProcess]:
+    """A running server of that program."""
+    yield from running(server_program)
 
 
 @pytest.fixture

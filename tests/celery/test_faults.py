@@ -19,30 +19,16 @@ from orchestrator.errors import BrokerUnavailable, RunCancelled, RunCrashed, Tas
 from orchestrator.fleet import Fleet, use_fleet
 from orchestrator.futures import wait
 from orchestrator.settings import Settings, use
-from tests.conftest import program_or_skip
+from tests.celery.conftest import APP, QUICK
 from tests.support import app_for_workers as app
 from tests.support.celery_engine import CeleryWorker
-from tests.support.engines import ROOT, Engine, celery_over_amqp, celery_over_redis, environment_of
+from tests.support.engines import ROOT, Engine, celery_over_amqp, environment_of
 from tests.support.rabbitmq import RabbitMQ, is_installed
 from tests.support.servers import ServerProcess
 from tests.support.waiting import wait_until
 from tests.support.worker_process import notes, wait_note
 
-APP = "tests.support.app_for_workers"
-QUICK = {"lease_seconds": 3.0, "beat_seconds": 0.5, "kill_grace_seconds": 0.5}
 Start = Callable[..., CeleryWorker]
-
-
-@pytest.fixture(scope="session", params=["celery+redis", "celery+amqp"])
-def engine(request: pytest.FixtureRequest) -> Engine:
-    if request.param == "celery+amqp":
-        return celery_over_amqp(request.getfixturevalue("rabbitmq").url)
-    return celery_over_redis()
-
-
-@pytest.fixture(scope="session")
-def server_program() -> Path:
-    return program_or_skip("embedded")
 
 
 @pytest.fixture
@@ -176,6 +162,7 @@ SENDER = """
 import os, sys
 from brokers.celery.publisher import Publisher
 Publisher.publish = lambda self, messages: os._exit(9)  # it dies after it wrote, before it published
+from tests.celery.conftest import APP, QUICK
 from tests.support import app_for_workers as app
 app.add.delay(20, 3)
 """

@@ -11,7 +11,7 @@ from orchestrator import fleet as fleets
 from orchestrator import settings as all_settings
 from orchestrator.fleet import Fleet
 from orchestrator.settings import Settings
-from tests.conftest import program_or_skip
+from tests.conftest import program_or_skip, running
 from tests.support.servers import PROGRAMS, ServerProcess
 from tests.support.worker_process import APP, QUICK, StartWorker, WorkerProcess, clean_environment
 
@@ -20,6 +20,12 @@ from tests.support.worker_process import APP, QUICK, StartWorker, WorkerProcess,
 def server_program(request: pytest.FixtureRequest) -> Path:
     """Each server. These are engine 1's workers; those of engine 2 are in tests/celery."""
     return program_or_skip(request.param)
+
+
+@pytest.fixture(scope="session")
+def server(server_program: Path) -> Iterator[ServerProcess]:
+    """A running server of that program."""
+    yield from running(server_program)
 
 
 @pytest.fixture

@@ -162,3 +162,15 @@ def _reached(ask: Callable[[], bool]) -> bool:
         return ask()
     except BrokerError:
         return False
+
+
+def test_a_worker_that_was_stopped_when_it_was_asked_to_end_ends_when_it_goes_on(
+    fleet: Fleet, start_worker: StartWorker
+) -> None:
+    """The kernel gives the signal to any of its threads then."""
+    for _ in range(3):
+        worker = start_worker("-c", "1", ready=1)
+        os.killpg(worker.process.pid, signal.SIGSTOP)
+        worker.terminate()
+        os.killpg(worker.process.pid, signal.SIGCONT)
+        assert worker.wait() == 0
