@@ -59,6 +59,7 @@ format: $(STAMP) ## put the style right
 
 bench: $(STAMP) ## measure us and the bare limit (3 minutes; ARGS=--million: 2 more, --quick, --profile)
 	$(BIN)/python -m benchmarks.speed $(ARGS)
+	$(BIN)/python -m benchmarks --celery --rounds 1
 
 bench-peers: $(STAMP) ## measure eight other task queues beside us (12 minutes; ARGS="--only celery,orchestrator --rounds 1")
 	$(BIN)/python -m benchmarks.speed --peers --million $(ARGS)
