@@ -39,8 +39,8 @@ class Cache(Protocol):
     def claim(self, key: str, run_id: str) -> str:
         """The run that computes this key: ``run_id`` if nobody else does."""
 
-    def release(self, key: str) -> None:
-        """Let others compute it."""
+    def release(self, key: str, run_id: str) -> None:
+        """Let others compute it, if ``run_id`` is the run that does."""
 
 
 class TaskRun(NamedTuple):
@@ -353,7 +353,7 @@ def look_into_cache(attempt: Attempt, policy: CachePolicy, key: str | None) -> G
             return Behind(holder)
         hit, value = yield Step(attempt.cache.get, (key,), None, True)  # it may have been put between the two
         if hit:
-            yield Step(attempt.cache.release, (key,), None, True)
+            yield Step(attempt.cache.release, (key, attempt.run_id), None, True)
             return Completed(name="Cached", message="found in the cache", data=value)
     return None
 
@@ -369,7 +369,7 @@ def write_to_cache(attempt: Attempt, policy: CachePolicy, key: str, verdict: Ver
             seconds = expiration.total_seconds() if isinstance(expiration, timedelta) else None
             yield Step(cache.put, (key, verdict.data, seconds), None, True)
         if policy.isolation == "serializable" and isinstance(verdict, State) and not attempt.options.refresh_cache:
-            yield Step(cache.release, (key,), None, True)
+            yield Step(cache.release, (key, attempt.run_id), None, True)
     except Exception as error:
         log.warning("the result of task %s was not cached: %s (run %s)", attempt.task.name, error, attempt.run_id)
 

@@ -51,7 +51,7 @@ class StoreCache:
         hashed, mine = _hashed(key), self._claim_of(run_id)
         holder = self.fleet.broker.cache_lock(hashed, mine, CLAIM_SECONDS)
         if holder != mine and self._has_ended(holder):  # it ended without letting go: it crashed
-            self.fleet.broker.cache_unlock(hashed)
+            self.fleet.broker.cache_unlock(hashed, holder)
             holder = self.fleet.broker.cache_lock(hashed, mine, CLAIM_SECONDS)
         return run_id if holder == mine else holder
 
@@ -64,9 +64,9 @@ class StoreCache:
             return not self.fleet.broker.is_listening(process)
         return self.fleet.latest_state(run_id).is_settled()
 
-    def release(self, key: str) -> None:
-        """Let others compute it."""
-        self.fleet.broker.cache_unlock(_hashed(key))
+    def release(self, key: str, run_id: str) -> None:
+        """Let others compute it, if ``run_id`` is the run that does."""
+        self.fleet.broker.cache_unlock(_hashed(key), self._claim_of(run_id))
 
 
 class LocalCache(StoreCache):

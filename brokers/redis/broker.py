@@ -307,9 +307,9 @@ class RedisBroker:
         taken, holder = self.wires.commands([("SET", lock, run_id, "NX", "PX", int(ttl_seconds * 1000)), ("GET", lock)])
         return run_id if taken else (holder or run_id.encode()).decode()
 
-    def cache_unlock(self, key: str) -> None:
-        """Let others compute a key."""
-        self.wires.commands([("DEL", self.keys.cache(key) + ":lock")])
+    def cache_unlock(self, key: str, holder: str) -> None:
+        """Let others compute a key, if this is still the one that does."""
+        self._run("unlock", [key, holder])
 
     def is_listening(self, process: str) -> bool:
         """Whether a process reads its inbox (or did so until two minutes ago)."""

@@ -70,7 +70,7 @@ class InlineStore:
     def cache_lock(self, key: str, run_id: str, ttl_seconds: float) -> str:
         return run_id  # one call at a time
 
-    def cache_unlock(self, key: str) -> None:
+    def cache_unlock(self, key: str, holder: str) -> None:
         """It was not locked."""
 
     def write_flow_run(self, flow_run_id: str, fields: Mapping[str, str | bytes]) -> None:
