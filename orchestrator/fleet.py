@@ -73,6 +73,7 @@ class Fleet:
         self._warned: set[str] = set()
         self._looking = threading.Lock()
         _all.add(self)
+        self.worker = ""  # the name under which this process takes calls, once it does
         self.keeps_calls = False  # this process runs its flows' calls by itself (no worker does)
 
     @property

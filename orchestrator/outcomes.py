@@ -1,10 +1,10 @@
 """How the end of a run is written into its record, and read again.
 
-An outcome is one msgpack array: name, message, started (unix seconds), ended, run count, body. The body of a Completed
-run is its packed result, that of another end its packed exception. Where the fleet has keys all of it is signed, or
-encrypted, for its run and its end. A script that ends a run by itself (cancel, expiry, dead worker) writes a zero byte
-and a sentence instead; where the process was killed for the run, another zero byte and the last stack of the run may
-follow.
+An outcome is one msgpack array: name, message, started (unix seconds), ended, run count, body, worker (its name, empty
+where none has one). The body of a Completed run is its packed result, that of another end its packed exception. Where
+the fleet has keys all of it is signed, or encrypted, for its run and its end. A script that ends a run by itself
+(cancel, expiry, dead worker) writes a zero byte and a sentence instead; where the process was killed for the run,
+another zero byte and the last stack of the run may follow.
 """
 
 from __future__ import annotations
@@ -62,10 +62,10 @@ def result_context(run_id: str) -> tuple[str, str]:
 
 
 def pack_outcome(
-    name: str | None, message: str | None, started: float, ended: float, run_count: int, body: bytes | None
+    name: str | None, message: str | None, started: float, ended: float, run_count: int, body: bytes | None, worker: str
 ) -> bytes:
     """The bytes of an outcome; ``name`` is ``None`` when it is the type's own."""
-    return msgpack.packb((name, message, started, ended, run_count, body))  # type: ignore[no-any-return]
+    return msgpack.packb((name, message, started, ended, run_count, body, worker))  # type: ignore[no-any-return]
 
 
 def enclosed(run_id: str, letter: str, outcome: bytes) -> bytes:

@@ -266,7 +266,7 @@ class RedisBroker:
 
     def tidy(self, patience_seconds: float, dead_letter_ttl_seconds: float) -> int:
         """Mark consumers as dead that hold calls though nobody beats for them; returns how many."""
-        found: int = self._run("tidy", [int(patience_seconds * 1000), int(dead_letter_ttl_seconds * 1000)])
+        found: int = self._run("tidy", [int(patience_seconds * 1000), int(dead_letter_ttl_seconds * 1000), self.ttl_ms])
         return found
 
     def describe_worker(self, consumer: str, facts: Mapping[str, str], ttl_seconds: float) -> None:

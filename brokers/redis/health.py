@@ -11,11 +11,11 @@ NEARLY_FULL: Final = 0.9
 _COMMANDS: Final = """
 client|setname select info time ping eval evalsha
 exists del unlink persist pexpire get set incr
-hset hget hmget hgetall hdel hincrby
+hset hget hmget hgetall hdel hincrby hstrlen
 rpush lpop ltrim lrange
 sadd smembers
 zadd zrem zcard zcount zscore zrange zrevrange zrangebyscore zremrangebyscore
-xadd xread xreadgroup xautoclaim xack xdel xtrim xlen xrange xpending
+xadd xread xreadgroup xautoclaim xack xdel xtrim xlen xrange xrevrange xpending
 xgroup|create xgroup|delconsumer xinfo|consumers
 """
 PERMISSIONS: Final = tuple(_COMMANDS.split())

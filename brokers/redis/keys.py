@@ -23,6 +23,8 @@ key                    type       holds
 ``c:<key>``            string     cached result
 ``l:<run>``            list       log lines
 ``f:<flow run>``       hash       record of a flow run
+``journal``            stream     what changed, one entry per script: ``s`` packed list of the runs that were submitted,
+                                  ``e`` packed list of runs and the status each has now; kept as long as results
 ``limit:<name>``       zset       runs that hold a place under a concurrency limit; ``limit:<name>:waiting`` the others
 ``outbox``             stream     runs to be published by any worker (``i`` run, ``e`` ticket, ``t`` task)   [1]_
 ``unpublished``        zset       runs that their sender is publishing, by the moment it began               [1]_
@@ -86,6 +88,10 @@ class Keys:
 
     def flow(self, flow_run_id: str) -> str:
         return f"{self.prefix}f:{flow_run_id}"
+
+    @property
+    def journal(self) -> str:
+        return self.prefix + "journal"
 
     @property
     def workers(self) -> str:

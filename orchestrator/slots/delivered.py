@@ -206,7 +206,7 @@ def _outcome(state: State[Any], attempt: Attempt, fleet: Fleet) -> tuple[str, by
         state, letter = state_of_error(error), Ending.FAILED
         body = serializers.pack_exception(error, fleet.limits)
     name = None if state.name == NAMES[state.type] else state.name
-    outcome = pack_outcome(name, state.message, attempt.started_at, time.time(), attempt.run_count, body)
+    outcome = pack_outcome(name, state.message, attempt.started_at, time.time(), attempt.run_count, body, fleet.worker)
     return letter, enclosed(attempt.run_id, letter, outcome)
 
 
@@ -229,7 +229,7 @@ def _failed_at_the_door(delivery: Delivery, error: OrchestratorError, fleet: Fle
     log.warning("run %s of task %s failed: %s", delivery.run_id, delivery.task, error)
     now, body = time.time(), serializers.pack_exception(error, fleet.limits)
     state = state_of_error(error)
-    outcome = pack_outcome(None, state.message, now, now, delivery.retries + delivery.crashes, body)
+    outcome = pack_outcome(None, state.message, now, now, delivery.retries + delivery.crashes, body, fleet.worker)
     outcome = enclosed(delivery.run_id, Ending.FAILED, outcome)
     return Settlement(delivery.ticket, delivery.run_id, Ending.FAILED, outcome, fleet.broker.ttl_ms)
 
@@ -244,7 +244,7 @@ def refused(delivery: Delivery, refusal: Refusal, fleet: Fleet) -> Settlement:
     state = Crashed(message=str(error), data=error)
     body = serializers.pack_exception(error, fleet.limits)
     now = time.time()
-    outcome = pack_outcome(None, state.message, now, now, delivery.retries + delivery.crashes, body)
+    outcome = pack_outcome(None, state.message, now, now, delivery.retries + delivery.crashes, body, fleet.worker)
     ttl_ms = int(fleet.settings.dead_letter_ttl_seconds * 1000)
     outcome = enclosed(delivery.run_id, Ending.CRASHED, outcome)
     return Settlement(delivery.ticket, delivery.run_id, Ending.DEAD, outcome, ttl_ms)

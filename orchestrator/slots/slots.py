@@ -94,6 +94,7 @@ class Slots:
         self.consumer = options.consumer or secrets.token_hex(6)
         self.running: dict[str, RunningCall] = {}  # by ticket: a run may be here twice after this process was frozen
         self.finished = Finished(self._complete)
+        fleet.worker = self.consumer
         self.unpacker = Unpacker(fleet)
         self.attendant = Attendant(self)
         self.given_up: set[str] = set()  # tickets handed back by reconciliation: a late reply must not start them

@@ -105,7 +105,7 @@ def test_a_delay_is_one_script_and_one_round_trip(stepwise: Stepwise, ledger: Le
     calls = 100
     commands, spent = ledger.of(lambda: [same.delay(number) for number in range(calls)])
     assert commands.pop("evalsha") == calls
-    assert sum(commands.values()) <= 4 * calls, commands
+    assert sum(commands.values()) <= 5 * calls, commands
     assert spent <= 262 * calls  # bytes; 239 when it was written
 
 
@@ -113,7 +113,7 @@ def test_a_map_of_1000_is_two_scripts(stepwise: Stepwise, ledger: Ledger) -> Non
     calls = 1000
     commands, spent = ledger.of(lambda: same.map(range(calls)))
     assert commands.pop("evalsha") <= 2
-    assert sum(commands.values()) <= 3 * calls + 4, commands
+    assert sum(commands.values()) <= 3 * calls + 6, commands
     assert spent <= 125 * calls  # 114
 
 
@@ -136,7 +136,7 @@ def test_1000_calls_are_run_and_their_ends_stored_with_24_scripts_in_17_round_tr
     assert sum(commands.values()) <= 4 * calls + 140, (
         commands
     )  # of a call: read, and read, written, given a time to live
-    assert spent <= 121 * calls  # 110
+    assert spent <= 135 * calls  # 124; the name of the worker is 13 of them
     stepwise.resolve(futures)
     assert sum(futures.result()) == sum(range(calls))
 

@@ -13,7 +13,7 @@ from tests.support.waiting import wait_until
 
 ROUTES = routes_of(["q"], "s")
 TTL_MS = 60_000
-KEPT = ("queues", "counts", "dead", "workers")
+KEPT = ("queues", "counts", "dead", "workers", "journal")
 """Keys of a namespace without a time to live, by design; streams and ``expiring`` are looked at more closely."""
 
 

@@ -14,6 +14,8 @@ for _, run in ipairs(runs) do
     redis.call('PEXPIRE', key, ttl)
     redis.call('ZADD', P .. 'expiring', now + patience, run[1])
     written = written + 1
+    begun[written] = run[1]
   end
 end
+write_journal()
 return cmsgpack.pack(written)

@@ -16,6 +16,7 @@ for _, note in ipairs(args) do
       finish(id, how, note[3], note[4], { f[2], f[3], f[4], f[5] })
     else
       redis.call('HSET', key, 's', how)
+      changed(id, how)
       if how == 'B' then redis.call('HSET', key, 'z', now) end
     end
   end

@@ -12,6 +12,7 @@ local function cancel_queued(id, ticket)
     return end_now(id, 'K', text, ttl)
   end
   redis.call('HSET', record(id), 's', 'X')
+  changed(id, 'X')
   order(consumer, 'cancel', id)
   local supervisor = string.match(consumer, '^(.*)%.')
   if supervisor then order(supervisor, 'cancel', id) end

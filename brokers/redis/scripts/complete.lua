@@ -8,6 +8,7 @@ local refused = {}
 
 local function again_later(id, key, settlement)
   redis.call('HINCRBY', key, 'a', 1)
+  changed(id, 'D')
   redis.call('HSET', key, 's', 'D', 'e', '', 'o', settlement[4])
   redis.call('ZADD', P .. 'delayed', now + settlement[6], id)
 end

@@ -14,6 +14,21 @@ local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
 local function record(id) return P .. 'r:' .. id end
 local function stream(route) return P .. 'q:' .. route end
 
+-- 0. The journal: what changed in a script becomes one entry, from which lists of runs and histories are made. It is
+-- trimmed by age (tidy.lua), and is no more than an index: the record is what is true.
+local noted, begun = {}, {}
+
+local function changed(id, status)
+  local n = #noted
+  noted[n + 1] = id
+  noted[n + 2] = status
+end
+
+local function write_journal()
+  if begun[1] then redis.call('XADD', P .. 'journal', '*', 's', cmsgpack.pack(begun)) end
+  if noted[1] then redis.call('XADD', P .. 'journal', '*', 'e', cmsgpack.pack(noted)) end
+end
+
 -- 1. Inboxes: what is told during a script leaves it as one entry per inbox.
 local told, orders = {}, {}
 
@@ -164,6 +179,7 @@ local function finish(id, status, outcome, ttl, f, drop_body)
   if f[2] then tell(f[2], id, status, outcome) end
   if f[3] then ended[#ended + 1] = { id, status, ttl } end
   if f[4] then leave_limit(f[4], id) end
+  changed(id, status)
   local name = status .. ':' .. (f[1] or '?')
   counts[name] = (counts[name] or 0) + 1
 end
@@ -216,5 +232,6 @@ local function close_script(budget)
   release_dependants(budget or 1000)
   take_off_all()
   deliver_inboxes()
+  write_journal()
   for name, n in pairs(counts) do redis.call('HINCRBY', P .. 'counts', name, n) end
 end

@@ -10,7 +10,9 @@ for _, id in ipairs(args) do
     redis.call('ZREM', P .. 'dead', id)
     redis.call('ZREM', P .. 'expiring', id)
     enqueue(id, false)
+    changed(id, 'Q')
     again[#again + 1] = id
   end
 end
+write_journal()
 return cmsgpack.pack(again)

@@ -13,4 +13,5 @@ if ARGV[7] ~= '' then fields[n + 1] = 'w'; fields[n + 2] = ARGV[7]; n = n + 2 en
 if ARGV[8] ~= '' then fields[n + 1] = 'm'; fields[n + 2] = ARGV[8] end
 redis.call('HSET', key, unpack(fields))
 redis.call('SADD', P .. 'queues', ARGV[5])
+redis.call('XADD', P .. 'journal', '*', 's', cmsgpack.pack({ id }))
 return 1

@@ -10,6 +10,8 @@ for _, pair in ipairs(args) do
     stop[#stop + 1] = pair[2]
   else
     redis.call('HSET', key, 's', 'R', 'z', now)
+    changed(pair[2], 'R')
   end
 end
+write_journal()
 return cmsgpack.pack(stop)

@@ -84,6 +84,7 @@ for i, call in ipairs(calls) do
     local ticket = redis.call('HGET', key, 'e')
     if is_carried(ticket) then unsent[#unsent + 1] = { id, ticket } end
   elseif not other and not status then
+    begun[#begun + 1] = id
     local fields = { 't', call[2], 'q', call[3], 'b', call[4] }
     local n = 6
     if call[5] then fields[n + 1] = 'f'; fields[n + 2] = call[5]; n = n + 2 end

@@ -10,7 +10,10 @@ local moved, left = 0, 0
 
 local function crashed(id, key, f, reason)
   local crashes = redis.call('HINCRBY', key, 'c', 1)
-  if crashes < tonumber(f[7] or max_deliveries) then return enqueue(id, true) end
+  if crashes < tonumber(f[7] or max_deliveries) then
+    changed(id, 'Q')
+    return enqueue(id, true)
+  end
   redis.call('ZADD', P .. 'dead', now, id)
   local text = reason .. ' (' .. crashes .. ' times)'
   finish(id, 'Z', '\0' .. text, dead_ttl, { f[3], f[4], f[5], f[6] })
@@ -19,6 +22,7 @@ end
 local function obey(verdict, id, key, f)
   if verdict[1] ~= 'D' then return finish(id, verdict[1], '\0' .. verdict[2], ttl, { f[3], f[4], f[5], f[6] }) end
   redis.call('HINCRBY', key, 'a', 1)
+  changed(id, 'D')
   redis.call('HSET', key, 's', 'D', 'e', '', 'o', '\0' .. verdict[2])
   redis.call('ZADD', P .. 'delayed', now + verdict[3], id)
 end

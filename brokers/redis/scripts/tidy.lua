@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- tidy: find consumers that hold calls though nobody beats for them (a server that lost its last second), forget idle ones,
 -- and drop dead letters whose records have expired.
--- args: { patience ms, dead letter ttl ms }
+-- args: { patience ms, dead letter ttl ms, ttl ms of the journal }
 -- returns: how many orphans were found; they are marked as dead, for the next beat to tell
 local patience, dead_ttl = args[1], args[2]
 local FORGET = 3600000 -- ms without a call after which a consumer that does not beat is forgotten
@@ -32,5 +32,6 @@ for _, queue in ipairs(redis.call('SMEMBERS', P .. 'queues')) do
     for _, lane in ipairs({ 's', 'a' }) do look_at_all(stream(queue .. ':' .. letter .. lane)) end
   end
 end
+redis.call('XTRIM', P .. 'journal', 'MINID', '~', string.format('%.0f', math.max(0, now - args[3])))
 redis.call('ZREMRANGEBYSCORE', P .. 'dead', '-inf', now - dead_ttl)
 return cmsgpack.pack(found)
