@@ -62,7 +62,13 @@ def result_context(run_id: str) -> tuple[str, str]:
 
 
 def pack_outcome(
-    name: str | None, message: str | None, started: float, ended: float, run_count: int, body: bytes | None, worker: str
+    name: str | None,
+    message: str | None,
+    started: float,
+    ended: float,
+    run_count: int,
+    body: bytes | None,
+    worker: str = "",
 ) -> bytes:
     """The bytes of an outcome; ``name`` is ``None`` when it is the type's own."""
     return msgpack.packb((name, message, started, ended, run_count, body, worker))  # type: ignore[no-any-return]

@@ -78,7 +78,7 @@ def _note(
     retries: int,
 ) -> AwayNote:
     now = time.time()
-    outcome = pack_outcome(name, message, started or now, now, retries + 1, body, "")
+    outcome = pack_outcome(name, message, started or now, now, retries + 1, body)
     return AwayNote(run_id, how, enclosed(run_id, how, outcome), fleet.broker.ttl_ms, retries)
 
 
