@@ -76,10 +76,11 @@ def pack_outcome(
 
 def enclosed(run_id: str, letter: str, outcome: bytes) -> bytes:
     """The outcome as it is stored: where the fleet has keys it is signed and encrypted, for this run and this end."""
-    return serializers.enclose(outcome, lambda: _end_context(run_id, letter))
+    return serializers.enclose(outcome, lambda: end_context(run_id, letter))
 
 
-def _end_context(run_id: str, letter: str) -> tuple[str, str, str]:
+def end_context(run_id: str, letter: str) -> tuple[str, str, str]:
+    """What a protected outcome is bound to."""
     return ("outcome", run_id, letter)
 
 
@@ -106,7 +107,7 @@ def read_outcome(run_id: str, status: bytes, outcome: bytes) -> State[Any]:
     if outcome[:1] == b"\0" and kind is not StateType.COMPLETED:  # no script completes a run
         return _by_script(run_id, kind, outcome[1:].decode("utf-8", "replace"))
     try:
-        outcome = serializers.disclose(outcome, lambda: _end_context(run_id, status.decode()))
+        outcome = serializers.disclose(outcome, lambda: end_context(run_id, status.decode()))
         name, message, _, ended, run_count, body = _unpack(outcome)[:6]
         if not (_is_text(name) and _is_text(message) and isinstance(run_count, int)):
             raise SerializationError("the outcome holds something else than it should")
@@ -115,6 +116,11 @@ def read_outcome(run_id: str, status: bytes, outcome: bytes) -> State[Any]:
     except Exception as error:
         return _unreadable(run_id, kind, error)
     return State(kind, name or None, message, moment, data, task_run_id=run_id, run_count=run_count)
+
+
+def type_of(status: bytes) -> StateType:
+    """The type of the state that a settled status tells."""
+    return _TYPES[status]
 
 
 def _is_text(value: object) -> bool:

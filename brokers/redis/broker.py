@@ -200,6 +200,10 @@ class RedisBroker:
         """Queue ended runs again under their ids; returns those that were queued."""
         return [run_id.decode() for run_id in self._run("replay", list(run_ids))]
 
+    def delete(self, run_ids: Sequence[str]) -> list[str]:
+        """Forget ended runs with their logs; returns those that were deleted."""
+        return [run_id.decode() for run_id in self._run("delete", list(run_ids))]
+
     def dead_letters(self, count: int = 100) -> list[str]:
         """Run ids of the dead letters, newest first."""
         (ids,) = self.wires.commands([("ZREVRANGE", self.keys.dead, 0, count - 1)])
@@ -273,8 +277,10 @@ class RedisBroker:
         """What a consumer says of itself: host, process, queues, tasks."""
         self._describe(self.keys.worker(consumer), facts, ttl_seconds * 1000)
 
-    def _describe(self, key: str, fields: Mapping[str, str | bytes], ttl_ms: float) -> None:
-        self._run("describe", [key, int(ttl_ms), [part for pair in fields.items() for part in pair]])
+    def _describe(
+        self, key: str, fields: Mapping[str, str | bytes], ttl_ms: float, for_journal: Sequence[Any] | None = None
+    ) -> None:
+        self._run("describe", [key, int(ttl_ms), [part for pair in fields.items() for part in pair], for_journal])
 
     def workers(self, lease_seconds: float) -> dict[str, dict[str, str]]:
         """The live consumers and what they say of themselves."""
@@ -327,7 +333,8 @@ class RedisBroker:
 
     def write_flow_run(self, flow_run_id: str, fields: Mapping[str, str | bytes]) -> None:
         """Note something about a flow run."""
-        self._describe(self.keys.flow(flow_run_id), fields, self.ttl_ms)
+        told = [flow_run_id, fields["type"]] if "type" in fields else None
+        self._describe(self.keys.flow(flow_run_id), fields, self.ttl_ms, told)
 
     def read_flow_run(self, flow_run_id: str) -> dict[str, bytes]:
         """What is known of a flow run."""

@@ -18,11 +18,16 @@ ROWS_PER_TRIP: Final = 500
 
 
 class Change(NamedTuple):
-    """A run has a new status; :data:`SUBMITTED` for a new run."""
+    """A run has a new status.
+
+    ``status`` is :data:`SUBMITTED` for a new run, ``Status.UNKNOWN`` for one that was deleted; for a flow run it is the
+    type of its state, such as ``b"RUNNING"``.
+    """
 
     run_id: str
     status: bytes
     moment: float  # unix seconds, by the server's clock
+    of_flow: bool = False
 
 
 class Row(NamedTuple):
@@ -69,11 +74,14 @@ class Journal:
         changes = [change for entry in entries for change in changes_of(entry)]
         return (entries[-1][0].decode() if entries else position), changes
 
-    def before(self, position: str = "+", count: int = 100) -> tuple[str | None, list[Change]]:
-        """The changes before a position, newest first; and where to go on, ``None`` at the journal's beginning."""
-        entries = self._entries("XREVRANGE", position if position == "+" else f"({position}", "-", count)
-        changes = [change for entry in entries for change in reversed(changes_of(entry))]
-        return (entries[-1][0].decode() if len(entries) == count else None), changes
+    def backwards(self, first: str = "+", count: int = 100) -> list[tuple[str, list[Change]]]:
+        """At most ``count`` entries, the newest first: position and changes of each.
+
+        Args:
+            first: position of the first one, itself included; ``(`` in front of it: not included.
+            count: how many at most; fewer come at the journal's beginning only.
+        """
+        return [(entry[0].decode(), changes_of(entry)) for entry in self._entries("XREVRANGE", first, "-", count)]
 
     def _entries(self, command: str, first: str, last: str, count: int) -> list[Any]:
         key = self._broker.keys.journal
@@ -106,7 +114,7 @@ def changes_of(entry: Any) -> list[Change]:
     told = unpack(packed)
     if field == b"s":
         return [Change(run_id.decode(), SUBMITTED, moment) for run_id in told]
-    return [Change(told[i].decode(), told[i + 1], moment) for i in range(0, len(told), 2)]
+    return [Change(told[i].decode(), told[i + 1], moment, field == b"f") for i in range(0, len(told), 2)]
 
 
 def _row(run_id: str, fields: Any) -> Row:

@@ -24,7 +24,8 @@ key                    type       holds
 ``l:<run>``            list       log lines
 ``f:<flow run>``       hash       record of a flow run
 ``journal``            stream     what changed, one entry per script: ``s`` packed list of the runs that were submitted,
-                                  ``e`` packed list of runs and the status each has now; kept as long as results
+                                  ``e`` packed list of runs and the status each has now, ``f`` of a flow run and its type of state;
+                                  kept as long as results
 ``limit:<name>``       zset       runs that hold a place under a concurrency limit; ``limit:<name>:waiting`` the others
 ``outbox``             stream     runs to be published by any worker (``i`` run, ``e`` ticket, ``t`` task)   [1]_
 ``unpublished``        zset       runs that their sender is publishing, by the moment it began               [1]_

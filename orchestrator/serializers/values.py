@@ -70,6 +70,16 @@ def serializer_names() -> list[str]:
     return sorted(_by_name)
 
 
+def serializer_name(tag: int) -> str:
+    """The name under which a format on the wire is known here, or its number.
+
+    >>> serializer_name(MSGPACK), serializer_name(62)
+    ('msgpack', '62')
+    """
+    known = _by_tag.get(tag)
+    return known.name if known else str(tag)
+
+
 def pack_value(
     value: Any,
     *,

@@ -56,11 +56,10 @@ def test_a_repeated_submit_and_a_refused_end_are_not_told(broker: RedisBroker, c
 def test_it_is_read_backwards_in_pages(broker: RedisBroker, calls: Calls) -> None:
     runs = [calls.submit() for _ in range(5)]
     journal = Journal(broker)
-    position, first = journal.before(count=2)
-    assert position is not None
-    _, second = journal.before(position, count=10)
-    assert [change.run_id for change in first + second] == runs[::-1]
-    assert journal.before(position, count=10)[0] is None
+    first = journal.backwards(count=2)
+    second = journal.backwards(f"({first[-1][0]}", count=10)
+    assert [change.run_id for _, changes in first + second for change in changes] == runs[::-1]
+    assert journal.backwards(second[-1][0]) == second[-1:]
 
 
 def test_a_row_is_what_a_list_shows(broker: RedisBroker, calls: Calls) -> None:
@@ -83,3 +82,14 @@ def test_it_is_trimmed_with_the_results(broker: RedisBroker, calls: Calls) -> No
     broker.ttl_ms = -60_000  # everything is older than the results are kept
     broker.tidy(10, 10)
     assert len(journal.after()[1]) <= 50
+
+
+def test_flow_runs_are_told_apart(broker: RedisBroker) -> None:
+    for kind in ("RUNNING", "COMPLETED"):
+        broker.write_flow_run("flow-1", {"flow": "nightly", "type": kind})
+    broker.describe_worker("worker", {"queues": "default"}, 60)
+    told = Journal(broker).after()[1]
+    assert [(change.run_id, change.status, change.of_flow) for change in told] == [
+        ("flow-1", b"RUNNING", True),
+        ("flow-1", b"COMPLETED", True),
+    ]
