@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 import sys
 import typing
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import repeat
 from typing import Any, Final, TypeAlias
 
 from orchestrator.errors import (
@@ -206,10 +207,27 @@ def is_mapped(value: Any) -> bool:
     return isinstance(value, Iterable) and not hasattr(type(value), "__pydantic_fields__")  # a model is one value
 
 
-def mapped_arguments(
-    signature: Signature, args: Sequence[Any], kwargs: Mapping[str, Any]
-) -> tuple[int, Iterable[Arguments]]:
-    """How many calls ``map`` makes, and the arguments of each.
+class Rows:
+    """The arguments of many calls: how many, and each when its turn comes, so that a large map does not hold them all.
+
+    Args:
+        count: how many.
+        make: goes through them from the first one on, as often as it is asked.
+    """
+
+    def __init__(self, count: int, make: Callable[[], Iterable[Arguments]]) -> None:
+        self._count = count
+        self._make = make
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Arguments]:
+        return iter(self._make() if self._count else ())
+
+
+def mapped_arguments(signature: Signature, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Rows:
+    """The arguments of each call that ``map`` makes.
 
     Raises:
         MappingMissingIterable: nothing to go through.
@@ -217,26 +235,33 @@ def mapped_arguments(
         ParameterBindError: the arguments do not fit the signature.
     """
     signature.check(args, kwargs)
-    args = [list(value) if is_mapped(value) else value for value in args]
-    named = {name: list(value) if is_mapped(value) else value for name, value in kwargs.items()}
-    columns = {f"#{index + 1}": value for index, value in enumerate(args) if is_mapped(value)}
-    columns |= {name: value for name, value in named.items() if is_mapped(value)}
+    args = [_Column(value) if is_mapped(value) else value for value in args]
+    named = {name: _Column(value) if is_mapped(value) else value for name, value in kwargs.items()}
+    columns = {f"#{index + 1}": value for index, value in enumerate(args) if isinstance(value, _Column)}
+    columns |= {name: value for name, value in named.items() if isinstance(value, _Column)}
     if not columns:
         raise MappingMissingIterable(
             f"map of {signature._name}() got no iterable argument: pass a list, or use submit() for a single call"
         )
-    lengths = {name: len(value) for name, value in columns.items()}
+    lengths = {name: len(column.values) for name, column in columns.items()}
     if len(set(lengths.values())) > 1:
         told = ", ".join(f"{name} has {length}" for name, length in lengths.items())
         raise MappingLengthMismatch(f"map of {signature._name}() got iterables of unequal lengths: {told}")
     count = next(iter(lengths.values()))
-    return count, _rows(args, named, count)
+    return Rows(count, lambda: _rows(args, named, count))
+
+
+class _Column:
+    """What a map goes through. Sequences are not copied: ``range(1_000_000)`` stays as small as it is."""
+
+    def __init__(self, values: Iterable[Any]) -> None:
+        self.values = values if isinstance(values, list | tuple | range) else list(values)
 
 
 def _rows(args: Sequence[Any], kwargs: Mapping[str, Any], count: int) -> Iterable[Arguments]:
-    positional = [value if isinstance(value, list) else [_constant(value)] * count for value in args]
+    positional = [_cells(value, count) for value in args]
     names = list(kwargs)
-    named = [value if isinstance(value, list) else [_constant(value)] * count for value in kwargs.values()]
+    named = [_cells(value, count) for value in kwargs.values()]
     if not names:
         return ((row, {}) for row in zip(*positional, strict=True))
     columns = zip(*named, strict=True)
@@ -246,5 +271,7 @@ def _rows(args: Sequence[Any], kwargs: Mapping[str, Any], count: int) -> Iterabl
     return ((row, dict(zip(names, values, strict=True))) for row, values in rows)
 
 
-def _constant(value: Any) -> Any:
-    return value.value if isinstance(value, unmapped) else value
+def _cells(value: Any, count: int) -> Iterable[Any]:
+    if isinstance(value, _Column):
+        return value.values
+    return repeat(value.value if isinstance(value, unmapped) else value, count)

@@ -6,10 +6,12 @@ A frame holds what is the same for all calls of one ``submit`` or ``map`` (route
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from itertools import repeat
+from typing import TYPE_CHECKING, Any, overload
 
 import msgpack
 
@@ -23,8 +25,11 @@ from orchestrator.ids import new_run_id
 from orchestrator.nested import replace_nested
 from orchestrator.options import ON_SENDING, check_priority, check_queue, limit_of, rate_of
 from orchestrator.states import State
+from orchestrator.tracing import API as TRACES
+from orchestrator.tracing.sending import is_wanted, sending
 
 if TYPE_CHECKING:
+    from orchestrator.binding import Arguments, Rows
     from orchestrator.tasks import Task
 
 VERSION: int = 1
@@ -117,36 +122,45 @@ class Frame:
         wait_for: runs that must have completed before.
         options: options of the calls.
         watched: whether the ends are sent to this process's inbox.
+        trace: of the span that sends them, see ``orchestrator.tracing.sending``.
     """
 
     __slots__ = (
         "_class_left_out",
-        "_extras",
         "_flow_run_id",
         "_meta",
         "_reply_to",
         "_route",
         "_task",
+        "extras",
         "fleet",
         "queue",
     )
 
     def __init__(
-        self, fleet: Fleet, task: Task[..., Any], wait_for: Iterable[Any] | None, options: CallOptions, watched: bool
+        self,
+        fleet: Fleet,
+        task: Task[..., Any],
+        wait_for: Iterable[Any] | None,
+        options: CallOptions,
+        watched: bool,
+        trace: list[Any] | None = None,
     ) -> None:
         registry.learn_types()
         self.fleet, self._task = fleet, task
         # A class method's own class need not travel: the worker's task knows it.
         self._class_left_out = task.binds_class and task.bound[:1] == (task.owner,)
-        self.queue = options.queue or task.options.queue or fleet.settings.default_queue
+        self.queue = _queue_for(fleet, task, options)
         self._flow_run_id, meta = _surroundings(task, self._class_left_out)
         if fleet.protection.signs:
             meta["q"] = [self.queue, f"~{fleet.process}"] if fleet.keeps_calls else self.queue
+        if trace is not None:
+            meta["t"] = trace
         self._meta = _packed_meta(meta)
         self._reply_to = fleet.open_inbox() if watched else None
         lane = ASYNC_LANE if task.isasync else SYNC_LANE
         self._route = str(Route(self.queue, options.priority or task.options.priority, lane))
-        self._extras = _extras(fleet, task, wait_for, options)
+        self.extras = _extras(fleet, task, wait_for, options)
         fleet.queues_used.add(self.queue)
 
     def envelope(self, run_id: str, args: Sequence[Any], kwargs: dict[str, Any]) -> Envelope:
@@ -155,20 +169,68 @@ class Frame:
         Raises:
             SerializationError, PayloadTooLarge: the arguments cannot be sent.
         """
+        return self.around(run_id, *self.packed(run_id, args, kwargs))
+
+    def around(self, run_id: str, body: bytes, extras: dict[str, Any] | None) -> Envelope:
+        """The envelope around what :meth:`packed` made."""
+        return Envelope(
+            run_id, self._task.task_key, self._route, body, self._flow_run_id, self._reply_to, self._meta, extras
+        )
+
+    def packed(self, run_id: str, args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[bytes, dict[str, Any] | None]:
+        """The body of one call, and the extras of its envelope."""
         task = self._task
         if self._class_left_out:
             args = args[1:]
         body, upstreams = serializers.pack_call(
             args, kwargs, context=lambda: call_context(task.task_key, run_id, self._meta), limits=self.fleet.limits
         )
-        extras = self._extras
+        extras = self.extras
         if upstreams:
             extras = dict(extras or {})
             extras["r"] = [*extras.get("r", ()), *upstreams]
             extras["u"] = msgpack.packb([upstream for upstream, _ in upstreams])
-        return Envelope(
-            run_id, task.task_key, self._route, body, self._flow_run_id, self._reply_to, self._meta, extras or None
-        )
+        return body, extras
+
+
+class PackedCalls(Sequence[Envelope]):
+    """The envelopes of a map, made when they are asked for: what is kept of a call is its id and its body.
+
+    A map of 1,000,000 holds 300 MB less so. All calls are packed at once, because nothing is sent when one cannot be.
+    """
+
+    def __init__(self, frame: Frame, rows: Rows | Sequence[Arguments]) -> None:
+        self._frame = frame
+        self.run_ids = [new_run_id() for _ in range(len(rows))]
+        self._bodies: list[bytes] = []
+        self._extras: dict[int, dict[str, Any] | None] = {}  # by position: of calls whose extras are not the frame's
+        for run_id, (args, kwargs) in zip(self.run_ids, rows, strict=True):
+            body, extras = frame.packed(run_id, args, kwargs)
+            if extras is not frame.extras:
+                self._extras[len(self._bodies)] = extras
+            self._bodies.append(body)
+
+    def __len__(self) -> int:
+        return len(self.run_ids)
+
+    @overload
+    def __getitem__(self, index: int) -> Envelope: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Envelope]: ...
+
+    def __getitem__(self, index: int | slice) -> Envelope | list[Envelope]:
+        if isinstance(index, slice):
+            return [self[at] for at in range(*index.indices(len(self)))]
+        at = range(len(self))[index]
+        return self._frame.around(self.run_ids[at], self._bodies[at], self._extras_of(at))
+
+    def __iter__(self) -> Iterator[Envelope]:
+        extras = map(self._extras_of, range(len(self))) if self._extras else repeat(self._frame.extras)
+        return map(self._frame.around, self.run_ids, self._bodies, extras)
+
+    def _extras_of(self, index: int) -> dict[str, Any] | None:
+        return self._extras.get(index, self._frame.extras)
 
 
 def _frame(
@@ -188,6 +250,10 @@ def _frame(
     if frame is None or frame.fleet is not fleet:
         frame = task.frames[watched] = Frame(fleet, task, None, options, watched)
     return frame
+
+
+def _queue_for(fleet: Fleet, task: Task[..., Any], options: CallOptions) -> str:
+    return options.queue or task.options.queue or fleet.settings.default_queue
 
 
 def _packed_meta(meta: dict[str, Any]) -> bytes | None:
@@ -274,6 +340,13 @@ def send_call(
 ) -> PrefectFuture[Any]:
     """Send one call now; returns once the server has confirmed it."""
     fleet = current_fleet()
+    if TRACES in sys.modules and is_wanted():
+        with sending(task.task_key, _queue_for(fleet, task, options), linked=not watched) as span:
+            frame = Frame(fleet, task, wait_for, options, watched, span.meta())
+            envelope = frame.envelope(new_run_id(), args, kwargs)
+            (run_id,) = fleet.send([envelope])
+            span.sent(run_id)
+        return _handle(fleet, run_id, watched and run_id == envelope.run_id)
     envelope = _frame(fleet, task, wait_for, options, watched).envelope(new_run_id(), args, kwargs)
     (run_id,) = fleet.send([envelope])
     return _handle(fleet, run_id, watched and run_id == envelope.run_id)
@@ -290,6 +363,12 @@ async def asend_call(
 ) -> PrefectFuture[Any]:
     """:func:`send_call` without blocking the event loop."""
     fleet = await _fleet_for_loop(watched)
+    if TRACES in sys.modules and is_wanted():
+        with sending(task.task_key, _queue_for(fleet, task, options), linked=not watched) as span:
+            frame = Frame(fleet, task, wait_for, options, watched, span.meta())
+            (run_id,) = await fleet.sender.asend([frame.envelope(new_run_id(), args, kwargs)])
+            span.sent(run_id)
+        return _handle(fleet, run_id, False)
     envelope = _frame(fleet, task, wait_for, options, watched).envelope(new_run_id(), args, kwargs)
     (run_id,) = await fleet.sender.asend([envelope])
     return _handle(fleet, run_id, False)
@@ -321,7 +400,7 @@ def _handle(fleet: Fleet, run_id: str, watched: bool) -> PrefectFuture[Any]:
 
 def send_calls(
     task: Task[..., Any],
-    rows: Sequence[tuple[Sequence[Any], dict[str, Any]]],
+    rows: Rows | Sequence[Arguments],
     wait_for: Iterable[Any] | None,
     soon: bool,
 ) -> PrefectFutureList[Any]:
@@ -336,17 +415,25 @@ def send_calls(
     fleet = current_fleet()
     if not rows:
         return PrefectFutureList()
-    frame = Frame(fleet, task, wait_for, NO_OPTIONS, True)
-    envelopes = [frame.envelope(new_run_id(), args, kwargs) for args, kwargs in rows]
-    futures: PrefectFutureList[Any] = PrefectFutureList(
-        PrefectFuture(envelope.run_id, source=fleet) for envelope in envelopes
-    )
+    if TRACES in sys.modules and is_wanted():
+        many = len(rows) if len(rows) > 1 else None
+        with sending(task.task_key, _queue_for(fleet, task, NO_OPTIONS), linked=False, count=many) as span:
+            futures = _send_rows(fleet, Frame(fleet, task, wait_for, NO_OPTIONS, True, span.meta()), rows, soon)
+            if many is None:
+                span.sent(futures[0].run_id)
+        return futures
+    return _send_rows(fleet, Frame(fleet, task, wait_for, NO_OPTIONS, True), rows, soon)
+
+
+def _send_rows(fleet: Fleet, frame: Frame, rows: Rows | Sequence[Arguments], soon: bool) -> PrefectFutureList[Any]:
+    calls = PackedCalls(frame, rows)
+    futures: PrefectFutureList[Any] = PrefectFutureList(PrefectFuture(run_id, source=fleet) for run_id in calls.run_ids)
     for future in futures:
         fleet.watch(future)
     if soon:
-        fleet.send_soon(envelopes, futures)
+        fleet.send_soon(calls, futures)
     else:
-        fleet.send(envelopes)
+        fleet.send(calls)
     return futures
 
 

@@ -22,6 +22,7 @@ from orchestrator.states import Cancelled, Completed, Failed, Running, State, Ti
 if TYPE_CHECKING:
     from orchestrator.cache_policies import CachePolicy
     from orchestrator.options import TaskOptions
+    from orchestrator.progress_notes import Progress
     from orchestrator.tasks import Task
 
 log = logging.getLogger("orchestrator.engine")
@@ -57,6 +58,9 @@ class TaskRun(NamedTuple):
     parameters: dict[str, Any]
 
 
+KeepProgress = Callable[[str, str, "Progress"], None]  # run, ticket of the attempt, how far it has come
+
+
 class Attempt:
     """One attempt at one call; travels through the steps, and is what the running task can ask about itself."""
 
@@ -64,18 +68,24 @@ class Attempt:
         "_name",
         "args",
         "cache",
+        "counted_at",
         "crashes",
+        "deliveries",
         "flow_parameters_hash",
         "flow_run_id",
         "keep_log",
+        "keep_progress",
         "kwargs",
         "options",
         "parent_task_run_id",
+        "progress",
         "retries",
         "run_id",
         "started_at",
         "tags",
         "task",
+        "ticket",
+        "trace",
     )
 
     def __init__(
@@ -93,6 +103,10 @@ class Attempt:
         flow_parameters_hash: str | None = None,
         cache: Cache | None = None,
         keep_log: Keep | None = None,
+        keep_progress: KeepProgress | None = None,
+        ticket: str = "",
+        deliveries: int = 1,
+        trace: list[Any] | None = None,
     ) -> None:
         self.task = task
         self.options = task.options
@@ -107,6 +121,12 @@ class Attempt:
         self.flow_parameters_hash = flow_parameters_hash
         self.cache = cache
         self.keep_log = keep_log
+        self.keep_progress = keep_progress
+        self.progress: Progress | None = None
+        self.ticket = ticket
+        self.deliveries = deliveries  # how many workers have had it, this one included
+        self.counted_at = 0  # where it is counted, see orchestrator.metrics.recording
+        self.trace = trace  # of its sender, see orchestrator.tracing.sending
         self.started_at = 0.0
         self._name: str | None = None
 

@@ -77,7 +77,7 @@ class PrefectFuture(serializers.Dependency, Generic[R_co]):
         )
         self._source = source
         self.watched = False  # the call was sent with this process's inbox on it: no need to register again
-        self._end: tuple[bytes, bytes] | None = None
+        self._end: bytes | None = None  # the status and the outcome in one: a map has many of them
         self._state: State[Any] | None = None
         self._callbacks: list[Callback] | None = None
 
@@ -85,13 +85,13 @@ class PrefectFuture(serializers.Dependency, Generic[R_co]):
 
     def settle(self, status: bytes, outcome: bytes) -> None:
         """The run has ended so (from the store); read when someone asks. Later ends are ignored."""
-        self._finish((status, outcome), None)
+        self._finish(status + outcome, None)
 
     def settle_state(self, state: State[Any]) -> None:
         """The run has ended in this state (known as an object)."""
         self._finish(None, state)
 
-    def _finish(self, end: tuple[bytes, bytes] | None, state: State[Any] | None) -> None:
+    def _finish(self, end: bytes | None, state: State[Any] | None) -> None:
         with _lock:
             if self._end is not None or self._state is not None:
                 return
@@ -154,7 +154,7 @@ class PrefectFuture(serializers.Dependency, Generic[R_co]):
         """The latest known state; asks the store while the run has not ended."""
         if self._state is None and self._end is not None:
             registry.learn_types()
-            self._state = read_outcome(self.run_id, *self._end)
+            self._state = read_outcome(self.run_id, self._end[:1], self._end[1:])
         return self._state if self._state is not None else self.source.latest_state(self.run_id)
 
     def wait(self, timeout: float | None = None) -> None:
@@ -264,7 +264,7 @@ def _raise_if_open(futures: list[PrefectFuture[R]], timeout: float | None) -> No
 
 def _failed(future: PrefectFuture[Any]) -> bool:
     if future._end is not None:
-        return future._end[0] != b"C"
+        return future._end[:1] != b"C"
     return future._state is not None and not future._state.is_completed()
 
 

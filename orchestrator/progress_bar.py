@@ -29,7 +29,7 @@ class Tally:
     def count(self, future: PrefectFuture[Any]) -> None:
         """This one has ended."""
         if future._end is not None:
-            self.counts[_NAMES.get(future._end[0], "Crashed")] += 1
+            self.counts[_NAMES.get(future._end[:1], "Crashed")] += 1
         else:
             self.counts[future.state.name] += 1
 

@@ -68,7 +68,8 @@ def get_run_logger() -> RunLogger:
     """
     attempt = current_attempt.get()
     if attempt is not None:
-        extra = {"run_id": attempt.run_id, "task": attempt.task.name, "task_run_name": attempt.name}
+        task = attempt.task
+        extra = {"run_id": attempt.run_id, "task": task.name, "task_key": task.task_key, "task_run_name": attempt.name}
         return RunLogger(_task_log, extra)
     flow_run = current_flow_run.get()
     if flow_run is not None:

@@ -18,10 +18,10 @@ from orchestrator.ids import new_run_id
 from orchestrator.states import Cancelled, Crashed, Pending, State
 
 if TYPE_CHECKING:
+    from orchestrator.binding import Arguments, Rows
     from orchestrator.tasks import Task
 
 log = logging.getLogger("orchestrator.task_runners")
-Rows = Sequence[tuple[Sequence[Any], dict[str, Any]]]
 
 
 class TaskRunner(Protocol):
@@ -32,7 +32,9 @@ class TaskRunner(Protocol):
     ) -> PrefectFuture[Any]:
         """Run one call."""
 
-    def map(self, task: Task[..., Any], rows: Rows, wait_for: Iterable[Any] | None = None) -> PrefectFutureList[Any]:
+    def map(
+        self, task: Task[..., Any], rows: Rows | Sequence[Arguments], wait_for: Iterable[Any] | None = None
+    ) -> PrefectFutureList[Any]:
         """Run one call per row of arguments."""
 
     def start(self) -> None:
@@ -85,7 +87,9 @@ class FleetTaskRunner:
     ) -> PrefectFuture[Any]:
         return self.map(task, [(args, kwargs)], wait_for)[0]
 
-    def map(self, task: Task[..., Any], rows: Rows, wait_for: Iterable[Any] | None = None) -> PrefectFutureList[Any]:
+    def map(
+        self, task: Task[..., Any], rows: Rows | Sequence[Arguments], wait_for: Iterable[Any] | None = None
+    ) -> PrefectFutureList[Any]:
         from orchestrator.calls import send_calls
 
         in_flow = current_flow_run.get() is not None
@@ -160,10 +164,13 @@ class _LocalTaskRunner:
     ) -> concurrent.futures.Future[State[Any]]:
         raise NotImplementedError
 
-    def map(self, task: Task[..., Any], rows: Rows, wait_for: Iterable[Any] | None = None) -> PrefectFutureList[Any]:
+    def map(
+        self, task: Task[..., Any], rows: Rows | Sequence[Arguments], wait_for: Iterable[Any] | None = None
+    ) -> PrefectFutureList[Any]:
         """One call per row of arguments."""
         waits = list(wait_for) if wait_for is not None else None
-        return PrefectFutureList(self.submit(task, args, kwargs, waits) for args, kwargs in rows)
+        checked = list(rows)  # nothing is started when one of them does not fit
+        return PrefectFutureList(self.submit(task, args, kwargs, waits) for args, kwargs in checked)
 
     def submit(
         self, task: Task[..., Any], args: Sequence[Any], kwargs: dict[str, Any], wait_for: Iterable[Any] | None = None

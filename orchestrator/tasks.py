@@ -245,13 +245,12 @@ class Task(Generic[P, R]):
         Raises:
             MappingMissingIterable, MappingLengthMismatch: see :func:`orchestrator.binding.mapped_arguments`.
         """
-        from orchestrator.binding import mapped_arguments
+        from orchestrator.binding import Rows, mapped_arguments
         from orchestrator.task_runners import runner_here
 
-        count, rows = mapped_arguments(self.signature, args, kwargs)
-        futures = runner_here().map(
-            self, [(self.arguments(row, named), named) for row, named in rows] if count else [], wait_for
-        )
+        given = mapped_arguments(self.signature, args, kwargs)
+        rows = Rows(len(given), lambda: ((self.arguments(row, named), named) for row, named in given))
+        futures = runner_here().map(self, rows, wait_for)
         if return_state:
             futures.wait()
             return futures.states

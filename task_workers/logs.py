@@ -27,10 +27,11 @@ class LineWriter:
     Args:
         who: put in front of text lines; a child's number.
         as_json: one JSON object per line.
+        worker: the worker's name, for JSON lines.
     """
 
-    def __init__(self, who: str, as_json: bool) -> None:
-        self.who, self.as_json = who, as_json
+    def __init__(self, who: str, as_json: bool, worker: str = "") -> None:
+        self.who, self.as_json, self.worker = who, as_json, worker
         self._second, self._written = 0, ""
 
     def clock(self, moment: float) -> str:
@@ -77,9 +78,12 @@ class LineHandler(logging.Handler):
             "level": record.levelname.lower(),
             "logger": record.name,
             "msg": record.getMessage(),
+            "worker": self._writer.worker,
             "child": self._writer.who,
         }
         told.update((name, value) for name, value in vars(record).items() if name not in _STANDARD)
+        if "task_key" in told:  # as in lines about states
+            told["task"] = told.pop("task_key")
         if trace := self._traceback(record, ""):
             told["traceback"] = trace
         return json.dumps(told, default=str)
@@ -131,6 +135,7 @@ class StateLines:
                 "level": "info",
                 "logger": "orchestrator.runs",
                 "msg": f"{attempt.task.name} {state}" + (f": {message}" if message else ""),
+                "worker": writer.worker,
                 "child": writer.who,
                 "run_id": attempt.run_id,
                 "task": attempt.task.task_key,
@@ -147,7 +152,7 @@ class StateLines:
         )
 
 
-def set_up(level: str, log_format: str, who: str, states: bool = True) -> None:
+def set_up(level: str, log_format: str, who: str, states: bool = True, worker: str = "") -> None:
     """Write what this process has to tell; whatever the app sets up for ``logging`` afterwards comes on top.
 
     Args:
@@ -155,8 +160,9 @@ def set_up(level: str, log_format: str, who: str, states: bool = True) -> None:
         log_format: "text" or "json".
         who: put in front of text lines.
         states: whether to tell changes of state (at level info or below).
+        worker: the worker's name for people; it is in JSON lines.
     """
-    writer = LineWriter(who, log_format == "json")
+    writer = LineWriter(who, log_format == "json", worker)
     root = logging.getLogger()
     root.addHandler(LineHandler(writer))
     root.setLevel(LEVELS[level])

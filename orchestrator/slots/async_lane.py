@@ -17,6 +17,8 @@ from orchestrator.drivers import cancelled_runs, run_attempt_async
 from orchestrator.errors import BrokerError
 from orchestrator.slots.delivered import Refusal, broken, handed_back, refused, settlement_for
 from orchestrator.slots.running import RunningCall
+from orchestrator.tracing import API as TRACES
+from orchestrator.tracing import running as traced
 
 if TYPE_CHECKING:
     from orchestrator.slots.slots import Slots
@@ -225,7 +227,8 @@ class AsyncLane:
         if call.cancelled:
             self._cancel(delivery.run_id, current)
         slots.report("run.started", attempt, None, 0.0)
-        verdict = await run_attempt_async(attempt)
+        run = run_attempt_async if TRACES not in sys.modules else traced.run_attempt_async
+        verdict = await run(attempt)
         slots.report("run.ended", attempt, verdict, time.monotonic() - call.started)
         return settlement_for(delivery, attempt, verdict, slots.fleet)
 

@@ -8,6 +8,7 @@ Threads without calls hold no permit, so nobody waits for an idle one.
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import time
 from collections import deque
@@ -24,6 +25,8 @@ from orchestrator.interrupt import CancelRun, Interruptible
 from orchestrator.slots.delivered import Refusal, broken, handed_back, refused, settlement_for
 from orchestrator.slots.running import RunningCall
 from orchestrator.states import Cancelled
+from orchestrator.tracing import API as TRACES
+from orchestrator.tracing import running as traced
 
 if TYPE_CHECKING:
     from orchestrator.slots.slots import Slots
@@ -244,7 +247,7 @@ class SyncLane:
                 call.interrupt = lambda: block.raise_in(CancelRun())
                 if call.cancelled:
                     raise CancelRun()
-                verdict = run_attempt(attempt)
+                verdict = run_attempt(attempt) if TRACES not in sys.modules else traced.run_attempt(attempt)
         except CancelRun as cancel:
             verdict = Cancelled(message=str(cancel), data=cancel.as_error())
         finally:

@@ -135,9 +135,10 @@ def test_what_a_map_goes_through(value: Any, mapped: bool) -> None:
 
 
 def rows(fn: Any, *args: Any, **kwargs: Any) -> list[tuple[Any, Any]]:
-    count, made = mapped_arguments(Signature(fn), args, kwargs)
+    made = mapped_arguments(Signature(fn), args, kwargs)
     listed = [(tuple(row), named) for row, named in made]
-    assert len(listed) == count
+    assert len(listed) == len(made)
+    assert [(tuple(row), named) for row, named in made] == listed  # as often as it is asked
     return listed
 
 

@@ -186,7 +186,7 @@ class MemoryCache:
     def claim(self, key: str, run_id: str) -> str:
         return run_id
 
-    def release(self, key: str) -> None: ...
+    def release(self, key: str, run_id: str) -> None: ...
 
 
 def test_a_cached_result_is_not_computed() -> None:
@@ -216,7 +216,7 @@ class Shared(MemoryCache):
             self.put(key, self.put_meanwhile, None)
         return self.holder or run_id
 
-    def release(self, key: str) -> None:
+    def release(self, key: str, run_id: str) -> None:
         self.released += 1
 
 

@@ -88,8 +88,7 @@ class CeleryTask:
         Raises:
             MappingMissingIterable, MappingLengthMismatch: see :func:`orchestrator.binding.mapped_arguments`.
         """
-        _, rows = mapped_arguments(self._signature, args, kwargs)
-        return self._send(list(rows), {}, watched=True)
+        return self._send(list(mapped_arguments(self._signature, args, kwargs)), {}, watched=True)
 
     def delay(self, *args: Any, **kwargs: Any) -> PrefectFuture[Any]:
         """Fire and forget: returns once the application's broker has the message.
