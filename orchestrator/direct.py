@@ -98,6 +98,7 @@ async def run_here_async(attempt: Attempt) -> State[Any]:
 def _prepare_next(attempt: Attempt, verdict: Verdict) -> float:
     if isinstance(verdict, Again):
         attempt.retries += 1
+        attempt.progress = None
         return verdict.delay_seconds
     assert isinstance(verdict, Behind)
     return 0.1  # an identical call runs elsewhere: look again

@@ -223,6 +223,18 @@ class Fleet:
             others = self._also_open.get(future.run_id, [])
             others[:] = [other for other in others if other is not future]
 
+    def detach(self, future: PrefectFuture[Any]) -> None:
+        """Nobody waits for this handle any more: forget it, so that handles on a run that never ends do not pile up."""
+        run_id = future.run_id
+        others = [other for other in self._also_open.pop(run_id, ()) if other is not future and not other.settled]
+        if self._open.get(run_id) is future:
+            del self._open[run_id]
+            if others:
+                self._open[run_id] = others.pop()
+        if others:
+            self._also_open[run_id] = others
+        future.watched = False
+
     def _on_settled(self, ends: list[Settled]) -> None:
         long_ones: list[str] = []
         for run_id, status, outcome in ends:
@@ -354,6 +366,11 @@ def current_fleet() -> Fleet:
                 _current = Fleet(current())
                 serializers.set_key_ring(_current.key_ring)
                 serializers.protect(_current.protection)
+    return _current
+
+
+def known_fleet() -> Fleet | None:
+    """The fleet of this process, if it has one already."""
     return _current
 
 

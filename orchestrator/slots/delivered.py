@@ -55,6 +55,7 @@ class Unpacker:
         self._fleet = fleet
         self._cache = StoreCache(fleet)
         self._keep_log = fleet.logs.add
+        self._keep_progress = fleet.logs.note_progress
 
     def attempt(self, delivery: Delivery) -> Attempt | Refusal:
         """The attempt, or why there can be none. May raise BrokerError while upstream results are read."""
@@ -93,6 +94,10 @@ class Unpacker:
             flow_parameters_hash=meta.get("F"),
             cache=self._cache,
             keep_log=self._keep_log,
+            keep_progress=self._keep_progress,
+            ticket=delivery.ticket,
+            deliveries=delivery.deliveries,
+            trace=meta.get("t"),
         )
 
     def _upstream_values(self, packed: bytes) -> dict[str, Any]:
@@ -132,6 +137,7 @@ _META_TYPES: Final[dict[str, type | tuple[type, ...]]] = {
     "v": int,
     "n": int,
     "q": (str, list),
+    "t": list,
 }
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NoReturn
 
 from brokers.contract import SETTLED, Envelope, Record, Settled, Status
 from orchestrator.log_shipper import LogLine
+from orchestrator.progress_notes import Progress
 
 
 class InlineStore:
@@ -97,6 +98,7 @@ class InlineLogs:
 
     def __init__(self) -> None:
         self._lines: dict[str, list[LogLine]] = {}
+        self._progress: dict[str, Progress] = {}
 
     def add(self, run_id: str, level: str, message: str, created: float) -> None:
         self._lines.setdefault(run_id, []).append(LogLine(datetime.fromtimestamp(created, UTC), level, message))
@@ -104,5 +106,14 @@ class InlineLogs:
     def read(self, run_id: str) -> list[LogLine]:
         return list(self._lines.get(run_id, ()))
 
-    def flush(self) -> None:
+    def newest(self, run_ids: Sequence[str]) -> dict[str, bytes | None]:
+        return {run_id: str(len(self._lines.get(run_id, ()))).encode() for run_id in run_ids}
+
+    def note_progress(self, run_id: str, ticket: str, progress: Progress) -> None:
+        self._progress[run_id] = progress
+
+    def progress_of(self, run_ids: Sequence[str]) -> dict[str, Progress]:
+        return {run_id: self._progress[run_id] for run_id in run_ids if run_id in self._progress}
+
+    def flush(self, ending: Collection[str] | None = None) -> None:
         """Nothing ever waits."""
