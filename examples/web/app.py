@@ -1,34 +1,40 @@
-"""A web application that answers at once, and leaves the work to workers.
+"""A web application that answers at once, leaves the work to workers, and shows how it goes on.
 
 orchestrator worker -A examples/web/tasks.py
-uvicorn app:app --app-dir examples/web
+uvicorn app:app --app-dir examples/web          # then open http://localhost:8000
 
 curl -X POST localhost:8000/reports -H 'content-type: application/json' -d '{"customer": "ann", "pages": 3}'
-curl 'localhost:8000/runs/<id>?wait=10'
-curl localhost:8000/runs/<id>/result
+curl 'localhost:8000/tasks/<id>?wait=10'        # the state and the result, at most ten seconds later
+curl -N localhost:8000/tasks/<id>/events        # progress and log lines as they come
+curl -X POST localhost:8000/tasks/<id>/cancel
 """
 
-import asyncio
-from typing import Annotated, Any
-from uuid import UUID
+from pathlib import Path
+from typing import Any
 
-from fastapi import FastAPI, HTTPException, Query, Request, Response
-from fastapi.responses import JSONResponse
+from fastapi import FastAPI, Response
+from fastapi.responses import FileResponse
+from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel, Field
 from tasks import make_report, send_mail
 
-from orchestrator import PrefectFuture, State
-from orchestrator.errors import BrokerUnavailable, RunLost
-from orchestrator.waiting import wait_async
+from orchestrator.contrib.fastapi import Accepted, accepted, add_exception_handlers, lifespan, tasks_router
+from orchestrator.fleet import current_fleet
+from orchestrator.inspection import RunFilter, walk_runs
 
-app = FastAPI(title="Reports")
-Seconds = Annotated[float, Query(ge=0, le=60)]
+HERE = Path(__file__).parent
+ONLY_OURS = {"Content-Security-Policy": "default-src 'self'"}  # no script, style or picture from anywhere else
+
+app = FastAPI(title="Reports", lifespan=lifespan)
+app.include_router(tasks_router("/tasks"))  # dependencies=[Depends(...)] would be your own authorization
+add_exception_handlers(app)  # 503 with Retry-After while the server of the tasks is away
+app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
 
 
 class Report(BaseModel):
-    customer: str
+    customer: str = Field(min_length=1, max_length=100)
     pages: int = Field(ge=1)
-    seconds_per_page: float = 0.0
+    seconds_per_page: float = Field(0.0, ge=0, le=60)
 
 
 class Mail(BaseModel):
@@ -36,60 +42,25 @@ class Mail(BaseModel):
     text: str
 
 
-class Run(BaseModel):
-    id: UUID
-    state: str
-    ended: bool
-    message: str | None = None
+@app.get("/")
+def page() -> FileResponse:
+    return FileResponse(HERE / "static" / "index.html", headers=ONLY_OURS)
 
 
-@app.exception_handler(BrokerUnavailable)
-def server_is_away(request: Request, error: BrokerUnavailable) -> JSONResponse:
-    """Nothing was half-sent: the client may simply try again."""
-    return JSONResponse({"detail": "cannot take work now, try again"}, 503, {"Retry-After": "5"})
-
-
-@app.post("/reports", status_code=202)
-def order_report(report: Report, response: Response) -> Run:
+@app.post("/reports", status_code=202, response_model=Accepted)
+def order_report(report: Report) -> Response:
     """A sync handler runs in a thread, so it may block: `delay`."""
-    return accepted(make_report.delay(**report.model_dump()), response)
+    return accepted(make_report.delay(**report.model_dump()))
 
 
-@app.post("/mails", status_code=202)
-async def order_mail(mail: Mail, response: Response) -> Run:
+@app.post("/mails", status_code=202, response_model=Accepted)
+async def order_mail(mail: Mail) -> Response:
     """An async handler must not: `await adelay`."""
-    return accepted(await send_mail.adelay(mail.to, mail.text), response)
+    return accepted(await send_mail.adelay(mail.to, mail.text))
 
 
-def accepted(future: PrefectFuture[Any], response: Response) -> Run:
-    response.headers["Location"] = f"/runs/{future.task_run_id}"
-    return Run(id=future.task_run_id, state="Pending", ended=False)
-
-
-@app.get("/runs/{run_id}")
-async def show_run(run_id: UUID, wait: Seconds = 0) -> Run:
-    """The state; with `?wait=10` when the run has ended, at most ten seconds later. Others are served meanwhile."""
-    state = await state_of(run_id, wait)
-    return Run(id=run_id, state=state.name, ended=state.is_settled(), message=state.message)
-
-
-@app.get("/runs/{run_id}/result")
-async def show_result(run_id: UUID, wait: Seconds = 0) -> Any:
-    """What the task returned. 202: not yet. 409: it failed, and how."""
-    state = await state_of(run_id, wait)
-    if state.is_completed():
-        return {"result": state.result()}
-    if not state.is_settled():
-        return JSONResponse({"state": state.name}, 202)
-    return JSONResponse({"state": state.name, "error": str(state.error())}, 409)
-
-
-async def state_of(run_id: UUID, wait: float) -> State[Any]:
-    """The id is all that is needed: any process can ask about any run."""
-    future: PrefectFuture[Any] = PrefectFuture(run_id)
-    if wait:
-        await wait_async([future], timeout=wait)
-    state = await asyncio.to_thread(lambda: future.state)
-    if isinstance(state.error() if state.is_settled() else None, RunLost):
-        raise HTTPException(404, "no such run, or its result has expired")
-    return state
+@app.get("/reports")
+def list_reports(limit: int = 20) -> list[dict[str, Any]]:
+    """The newest reports, whoever ordered them: the store knows."""
+    found = walk_runs(current_fleet(), RunFilter(tasks=("*make_report",)), limit=min(limit, 100))
+    return [{"id": run.id, "name": run.state_name, "created": run.created} for run in found.runs]

@@ -3,14 +3,17 @@
 import asyncio
 import time
 
-from orchestrator import task
+from orchestrator import get_run_logger, progress, task
 
 
 @task
 def make_report(customer: str, pages: int, seconds_per_page: float = 0.0) -> str:
     if pages > 1000:
         raise ValueError(f"{pages} pages are too many")
-    time.sleep(pages * seconds_per_page)
+    for page in range(1, pages + 1):
+        time.sleep(seconds_per_page)  # here your report would be made
+        progress.set(page, total=pages, note=f"page {page}")
+    get_run_logger().info("the report for %s is ready", customer)
     return f"{pages} pages for {customer}"
 
 
