@@ -59,13 +59,18 @@ def delivery_from(row: Sequence[Any]) -> Delivery:
 
 def slices(envelopes: Sequence[Envelope]) -> Iterable[Sequence[Envelope]]:
     """Envelopes in portions that one script may take."""
-    first, size = 0, 0
-    for index, envelope in enumerate(envelopes):
-        size += len(envelope.body)
-        if index - first >= SLICE_CALLS or (size > SLICE_BYTES and index > first):
-            yield envelopes[first:index]
-            first, size = index, len(envelope.body)
-    yield envelopes[first:]
+    portion: list[Envelope] = []
+    count = size = 0
+    for envelope in envelopes:
+        bytes_more = len(envelope.body)
+        if count and (count >= SLICE_CALLS or size + bytes_more > SLICE_BYTES):
+            yield portion
+            portion, count, size = [], 0, 0
+        portion.append(envelope)
+        count += 1
+        size += bytes_more
+    if portion:
+        yield portion
 
 
 class RedisBroker:
@@ -97,14 +102,13 @@ class RedisBroker:
         """Write records and queue entries; returns the run ids (another one where an idempotency key was known)."""
         if len(envelopes) == 1 and self._send_plain(envelopes[0]):
             return [envelopes[0].run_id]
-        run_ids = [envelope.run_id for envelope in envelopes]
-        start = 0
+        run_ids: list[str] = []
         for some in slices(envelopes):
-            if not some:
-                continue
-            for position, other in self._submit(some):
+            known = self._submit(some)
+            start = len(run_ids)
+            run_ids += [envelope.run_id for envelope in some]
+            for position, other in known:
                 run_ids[start + position - 1] = other.decode()
-            start += len(some)
         return run_ids
 
     def _send_plain(self, envelope: Envelope) -> bool:
@@ -331,6 +335,25 @@ class RedisBroker:
         (lines,) = self.wires.commands([("LRANGE", self.keys.log(run_id), 0, -1)])
         return list(lines)
 
+    def newest_log_lines(self, run_ids: Sequence[str]) -> dict[str, bytes | None]:
+        """The newest kept log line of each run."""
+        rows = self.wires.commands([("LRANGE", self.keys.log(run_id), -1, -1) for run_id in run_ids]) if run_ids else []
+        return {run_id: row[0] if row else None for run_id, row in zip(run_ids, rows, strict=True)}
+
+    def note_progress(self, notes: Sequence[tuple[str, str, bytes]]) -> None:
+        """Note (run, ticket, value): how far attempts have come. What an attempt says that is over is not heard."""
+        for first in range(0, len(notes), SLICE_CALLS):
+            self._run("progress", notes[first : first + SLICE_CALLS])
+
+    def read_progress(self, run_ids: Sequence[str]) -> list[tuple[str, bytes] | None]:
+        """Of each run, the ticket of its latest attempt and what that has said; ``None`` where it has said nothing."""
+        rows = self.wires.commands([("HMGET", self.keys.record(run_id), "e", "h") for run_id in run_ids])
+        found: list[tuple[str, bytes] | None] = []
+        for ticket, stored in rows:
+            of, _, value = (stored or b"").partition(b"\0")
+            found.append((ticket.decode(), value) if ticket and of == ticket else None)
+        return found
+
     def write_flow_run(self, flow_run_id: str, fields: Mapping[str, str | bytes]) -> None:
         """Note something about a flow run."""
         told = [flow_run_id, fields["type"]] if "type" in fields else None
@@ -345,6 +368,15 @@ class RedisBroker:
         """How many runs have ended so far: (task, status) -> number."""
         (row,) = self.wires.commands([("HGETALL", self.keys.counts)])
         return {(_text(row[i][2:]) or "", row[i][:1]): int(row[i + 1]) for i in range(0, len(row), 2)}
+
+    def submitted(self) -> dict[tuple[str, str], int]:
+        """How many calls were ever accepted, by task and queue."""
+        (row,) = self.wires.commands([("HGETALL", self.keys.submitted)])
+        found: dict[tuple[str, str], int] = {}
+        for at in range(0, len(row), 2):
+            queue, _, task = (_text(row[at]) or "").partition(":")
+            found[(task, queue)] = int(row[at + 1])
+        return found
 
     def reachable(self) -> bool:
         """Whether the server answers now."""

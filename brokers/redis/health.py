@@ -13,10 +13,10 @@ client|setname select info time ping eval evalsha
 exists del unlink persist pexpire get set incr
 hset hget hmget hgetall hdel hincrby hstrlen
 rpush lpop ltrim lrange
-sadd smembers
+sadd srem sismember smembers
 zadd zrem zcard zcount zscore zrange zrevrange zrangebyscore zremrangebyscore
 xadd xread xreadgroup xautoclaim xack xdel xtrim xlen xrange xrevrange xpending
-xgroup|create xgroup|delconsumer xinfo|consumers
+xgroup|create xgroup|delconsumer xinfo|consumers xinfo|groups
 """
 PERMISSIONS: Final = tuple(_COMMANDS.split())
 """Every command that the project sends or that its scripts call."""
@@ -28,7 +28,7 @@ def warnings(broker: RedisBroker) -> list[str]:
     Raises:
         BrokerError: it does not answer.
     """
-    facts = _facts(broker)
+    facts = server_facts(broker)
     found: list[str] = []
     policy = facts.get("maxmemory_policy", "noeviction")
     if policy != "noeviction":
@@ -46,7 +46,8 @@ def warnings(broker: RedisBroker) -> list[str]:
     return found
 
 
-def _facts(broker: RedisBroker) -> dict[str, str]:
+def server_facts(broker: RedisBroker) -> dict[str, str]:
+    """What it says of its memory and persistence, by the names of ``INFO``. Raises BrokerError."""
     replies = broker.wires.commands([("INFO", "memory"), ("INFO", "persistence")])
     lines = [line for reply in replies for line in reply.decode().splitlines() if ":" in line]
     return dict(line.split(":", 1) for line in lines)

@@ -74,6 +74,10 @@ class Journal:
         changes = [change for entry in entries for change in changes_of(entry)]
         return (entries[-1][0].decode() if entries else position), changes
 
+    def forwards(self, position: str = BEGINNING, count: int = 1000) -> list[tuple[str, list[Change]]]:
+        """At most ``count`` entries after a position, the oldest first: position and changes of each."""
+        return [(entry[0].decode(), changes_of(entry)) for entry in self._entries("XRANGE", f"({position}", "+", count)]
+
     def backwards(self, first: str = "+", count: int = 100) -> list[tuple[str, list[Change]]]:
         """At most ``count`` entries, the newest first: position and changes of each.
 

@@ -7,7 +7,8 @@ a cluster. The scripts build the same names in ``scripts/prelude.lua`` from the 
 key                    type       holds
 =====================  =========  ====================================================================================
 ``r:<run>``            hash       the record of a run; its fields are listed below
-``q:<route>``          stream     queued runs; route = ``<queue>:<priority><lane>``, entries have one field ``i``
+``q:<route>``          stream     queued runs; route = ``<queue>:<priority><lane>``, an entry has a field ``i``, the run;
+                                  plain calls also ``t b f m``, as in the record
 ``d:<run>``            list       runs parked until this one has ended (``!`` at the end: also after a failure)
 ``delayed``            zset       runs by the moment (server ms) at which they are queued
 ``expiring``           zset       runs by the moment at which they are cancelled if they have not started; those on
@@ -18,14 +19,16 @@ key                    type       holds
 ``worker:<consumer>``  hash       what a consumer says of itself
 ``dead``               zset       dead letters by time
 ``queues``             set        queue names seen
+``paused``             set        queues whose calls are not handed out
 ``counts``             hash       ``<status>:<task>`` -> how many ended so
+``submitted``          hash       ``<queue>:<task>`` -> how many calls were accepted
 ``i:<key>``            string     idempotency key -> run
 ``c:<key>``            string     cached result
 ``l:<run>``            list       log lines
 ``f:<flow run>``       hash       record of a flow run
 ``journal``            stream     what changed, one entry per script: ``s`` packed list of the runs that were submitted,
-                                  ``e`` packed list of runs and the status each has now, ``f`` of a flow run and its type of state;
-                                  kept as long as results
+                                  ``e`` packed list of runs and the status each has now, ``f`` of a flow run and its
+                                  type of state; kept as long as results
 ``limit:<name>``       zset       runs that hold a place under a concurrency limit; ``limit:<name>:waiting`` the others
 ``outbox``             stream     runs to be published by any worker (``i`` run, ``e`` ticket, ``t`` task)   [1]_
 ``unpublished``        zset       runs that their sender is publishing, by the moment it began               [1]_
@@ -42,8 +45,9 @@ Fields of a record, one letter each because a record that stays below 512 bytes 
 ``s`` status, ``t`` task, ``q`` home route, ``b`` body, ``e`` ticket (route and stream entry), ``a`` retries,
 ``c`` crashes, ``v`` take-overs, ``n`` open upstreams, ``w`` inboxes that wait, ``d`` has dependants, ``o`` outcome,
 ``f`` flow run, ``m`` meta, ``x`` expiry, ``l`` concurrency limit, ``g`` rate limit, ``p`` process that keeps the call,
-``y`` deliveries allowed, ``z`` started at, ``j`` not to be queued before, ``u`` runs whose
-results the body refers to.
+``y`` deliveries allowed, ``z`` started at, ``j`` not to be queued before, ``u`` runs whose results the body refers to,
+``h`` how far the attempt has come (its ticket, a zero byte, the value of ``orchestrator.progress_notes``), which counts
+only while that ticket is the record's.
 """
 
 from __future__ import annotations
@@ -103,12 +107,20 @@ class Keys:
         return self.prefix + "queues"
 
     @property
+    def paused(self) -> str:
+        return self.prefix + "paused"
+
+    @property
     def dead(self) -> str:
         return self.prefix + "dead"
 
     @property
     def counts(self) -> str:
         return self.prefix + "counts"
+
+    @property
+    def submitted(self) -> str:
+        return self.prefix + "submitted"
 
     @property
     def outbox(self) -> str:

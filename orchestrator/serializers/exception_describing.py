@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from types import TracebackType
 from typing import Any, Final
 
 from orchestrator.serializers.packing import Packing
@@ -14,6 +15,7 @@ _TEXT_CHARS: Final = 4_096
 _MAX_PARTS: Final = 100
 _MAX_MEMBERS: Final = 100
 _MAX_GROUP_DEPTH: Final = 8
+_OURS: Final = ("orchestrator.", "task_workers.")
 
 # State that lives in neither ``args`` nor ``__dict__``.
 HIDDEN: Final[dict[type[Exception], tuple[str, ...]]] = {
@@ -107,9 +109,17 @@ def _repr_of(value: object) -> str:
         return f"<{type(value).__qualname__} whose repr() fails>"
 
 
+def _from_users_code(first: TracebackType | None) -> TracebackType | None:
+    """The traceback without the frames in front that are ours: how the task was called helps nobody."""
+    step = first
+    while step is not None and str(step.tb_frame.f_globals.get("__name__")).startswith(_OURS):
+        step = step.tb_next
+    return step or first
+
+
 def _traceback_of(exc: BaseException, max_bytes: int) -> str:
     try:
-        text = "".join(traceback.format_exception(exc))
+        text = "".join(traceback.format_exception(type(exc), exc, _from_users_code(exc.__traceback__)))
     except Exception as error:
         return f"(the traceback cannot be told: {type(error).__name__})"
     encoded = text.encode("utf-8", "backslashreplace")

@@ -301,7 +301,7 @@ WITH_MORE_IN_EVERYTHING = (
     (CALLS, '        meta["v"] = VERSION\n', '        meta["v"] = VERSION\n        meta["zz"] = {"later": [1]}\n'),
     (CALLS, "    extras: dict[str, Any] = {}\n", '    extras: dict[str, Any] = {"Z": "later"}\n'),
     (ARGUMENTS, "([positional, named], True)", "([positional, named, 9], True)"),
-    (OUTCOMES, "ended, run_count, body))", "ended, run_count, body, 9))"),
+    (OUTCOMES, "ended, run_count, body, worker))", "ended, run_count, body, worker, 9))"),
     (SUBMIT, "local fields = { 't', call[2],", "local fields = { 'zz', 'later', 't', call[2],"),
     (SUBMIT, "    local n = 6\n", "    local n = 8\n"),
     (SEND_ONE, "local fields = { 't', ARGV[2],", "local fields = { 'zz', 'later', 't', ARGV[2],"),

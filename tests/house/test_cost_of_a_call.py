@@ -105,7 +105,7 @@ def test_a_delay_is_one_script_and_one_round_trip(stepwise: Stepwise, ledger: Le
     calls = 100
     commands, spent = ledger.of(lambda: [same.delay(number) for number in range(calls)])
     assert commands.pop("evalsha") == calls
-    assert sum(commands.values()) <= 5 * calls, commands
+    assert sum(commands.values()) <= 7 * calls, commands  # one of them counts what was submitted, for the metrics
     assert spent <= 262 * calls  # bytes; 239 when it was written
 
 
@@ -113,7 +113,7 @@ def test_a_map_of_1000_is_two_scripts(stepwise: Stepwise, ledger: Ledger) -> Non
     calls = 1000
     commands, spent = ledger.of(lambda: same.map(range(calls)))
     assert commands.pop("evalsha") <= 2
-    assert sum(commands.values()) <= 3 * calls + 6, commands
+    assert sum(commands.values()) <= 3 * calls + 8, commands  # as many more as there are scripts, for the metrics
     assert spent <= 125 * calls  # 114
 
 
@@ -133,9 +133,8 @@ def test_1000_calls_are_run_and_their_ends_stored_with_24_scripts_in_17_round_tr
     commands, spent = ledger.of(lambda: stepwise.run(calls))
     assert trips <= 17  # 8 that settle and fetch 128 calls, 8 that send 100 ends, and the last
     assert commands.pop("evalsha") <= 24
-    assert sum(commands.values()) <= 4 * calls + 140, (
-        commands
-    )  # of a call: read, and read, written, given a time to live
+    # Of a call: read, and read, written, given a time to live. Of a fetch, since queues can be paused: which are.
+    assert sum(commands.values()) <= 4 * calls + 150, commands
     assert spent <= 135 * calls  # 124; the name of the worker is 13 of them
     stepwise.resolve(futures)
     assert sum(futures.result()) == sum(range(calls))
@@ -160,7 +159,7 @@ def test_the_python_function_calls_of_one_call(stepwise: Stepwise) -> None:
     assert function_calls(lambda: same.delay(1)) <= 91 * 1.15
     stepwise.run(ROUNDS)
     maps: list[Any] = []
-    assert function_calls(lambda: maps.append(same.map(range(calls)))) <= 28.2 * 1.15 * calls
+    assert function_calls(lambda: maps.append(same.map(range(calls)))) <= 30.2 * 1.15 * calls
     assert function_calls(lambda: stepwise.run(calls)) <= 120.3 * 1.15 * calls
     stepwise.resolve([future for futures in maps for future in futures])
     each = iter(maps)

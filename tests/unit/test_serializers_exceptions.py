@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 import traceback
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from orchestrator import task
 from orchestrator.errors import RemoteError, RemoteTraceback, RunFailed, SerializationError, TaskTimeout
 from orchestrator.serializers import PayloadLimits, pack_exception, pack_value, unpack_exception, unpack_value
 
@@ -125,6 +127,18 @@ def test_the_remote_traceback_prints() -> None:
     printed = "".join(traceback.format_exception(arrived))
     for text in ("in deep", "the reason", "direct cause", "the rest"):
         assert text in printed
+
+
+def test_a_traceback_begins_in_the_users_code() -> None:
+    @task
+    def fails() -> None:
+        raise ValueError("here")
+
+    state = fails(return_state=True)
+    assert "orchestrator/engine.py" in "".join(traceback.format_exception(state.data))
+    text = str(unpack_exception(pack_exception(state.data)).__cause__)
+    assert "in fails" in text
+    assert "orchestrator/" not in text.replace(str(Path(__file__).parents[2]), "")
 
 
 def test_a_long_traceback_keeps_its_end() -> None:

@@ -5,7 +5,13 @@
 local P, id, route = KEYS[1], ARGV[1], ARGV[3]
 local key = P .. 'r:' .. id
 if redis.call('EXISTS', key) == 1 then return 1 end
-local entry = redis.call('XADD', P .. 'q:' .. route, '*', 'i', id)
+local entry
+if #ARGV[4] <= 512 and redis.call('SISMEMBER', P .. 'paused', ARGV[5]) == 0 then
+  -- A worker that waits for this very call gets it whole, without another trip (queue.py): a round trip of four fifths.
+  entry = redis.call('XADD', P .. 'q:' .. route, '*', 'i', id, 't', ARGV[2], 'b', ARGV[4], 'f', ARGV[6], 'm', ARGV[8])
+else
+  entry = redis.call('XADD', P .. 'q:' .. route, '*', 'i', id)
+end
 local fields = { 't', ARGV[2], 'q', route, 'b', ARGV[4], 's', 'Q', 'e', route .. ' ' .. entry }
 local n = 10
 if ARGV[6] ~= '' then fields[n + 1] = 'f'; fields[n + 2] = ARGV[6]; n = n + 2 end
@@ -13,5 +19,6 @@ if ARGV[7] ~= '' then fields[n + 1] = 'w'; fields[n + 2] = ARGV[7]; n = n + 2 en
 if ARGV[8] ~= '' then fields[n + 1] = 'm'; fields[n + 2] = ARGV[8] end
 redis.call('HSET', key, unpack(fields))
 redis.call('SADD', P .. 'queues', ARGV[5])
+redis.call('HINCRBY', P .. 'submitted', ARGV[5] .. ':' .. ARGV[2], 1)
 redis.call('XADD', P .. 'journal', '*', 's', cmsgpack.pack({ id }))
 return 1

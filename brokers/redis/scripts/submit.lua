@@ -7,7 +7,7 @@
 --            { {run, ticket}, ... } what the caller has to publish (where another broker carries the calls) }
 -- A run id that is known already is skipped: repeating a submit after a lost reply changes nothing.
 local limit, calls = args[1], args[2]
-local known, added = {}, {}
+local known, added, accepted = {}, {}, {}
 if CARRIED then unsent = {} end
 
 for _, call in ipairs(calls) do
@@ -85,6 +85,8 @@ for i, call in ipairs(calls) do
     if is_carried(ticket) then unsent[#unsent + 1] = { id, ticket } end
   elseif not other and not status then
     begun[#begun + 1] = id
+    local counted = queue_of(call[3]) .. ':' .. call[2]
+    accepted[counted] = (accepted[counted] or 0) + 1
     local fields = { 't', call[2], 'q', call[3], 'b', call[4] }
     local n = 6
     if call[5] then fields[n + 1] = 'f'; fields[n + 2] = call[5]; n = n + 2 end
@@ -110,5 +112,6 @@ for i, call in ipairs(calls) do
   end
 end
 
+for name, n in pairs(accepted) do redis.call('HINCRBY', P .. 'submitted', name, n) end
 close_script()
 return cmsgpack.pack({ known, unsent or {} })
