@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 from orchestrator import registry
 from orchestrator.chores import Heartbeat, Janitor, Mover, Rescue
+from orchestrator.description import describe
 from orchestrator.errors import BrokerError
 from orchestrator.fleet import Fleet
 from orchestrator.futures import PrefectFuture
@@ -32,17 +33,41 @@ class LocalWorkers:
     Args:
         fleet: where the calls come from.
         options: how many places, for which queues.
+        keeps_calls: the calls of this process's flows are kept in a queue of its own.
+        on_stop: called when somebody orders this worker to stop; without it, it takes no orders.
     """
 
-    def __init__(self, fleet: Fleet, options: SlotsOptions, keeps_calls: bool = False) -> None:
-        self._fleet = fleet
-        self.slots = Slots(fleet, options)
-        self._living = {self.slots.consumer: describe(options.queues, options.threads)}
-        if keeps_calls:  # a call is kept for a process only while that process is known to live
-            self._living[fleet.process] = {}
+    def __init__(
+        self,
+        fleet: Fleet,
+        options: SlotsOptions,
+        keeps_calls: bool = False,
+        on_stop: Callable[[], None] | None = None,
+    ) -> None:
+        self._fleet, self._on_stop = fleet, on_stop
+        self.slots = Slots(fleet, options, on_order=self._obey if on_stop is not None else None)
+        # a call is kept for a process only while that process is known to live
+        self._beside: dict[str, dict[str, str]] = {fleet.process: {}} if keeps_calls else {}
         rescue = Rescue(fleet)
-        heartbeat = Heartbeat(fleet, lambda: self._living, rescue.take_over)
-        self._chores = [heartbeat, rescue, Mover(fleet), Janitor(fleet)]
+        self._heartbeat = Heartbeat(fleet, self._living, rescue.take_over)
+        self._chores = [self._heartbeat, rescue, Mover(fleet), Janitor(fleet)]
+
+    def _living(self) -> dict[str, dict[str, str]]:
+        facts = describe(self.slots.options.queues, self.slots.options.threads)
+        facts |= {
+            "paused": str(self.slots.paused).lower(),
+            "async_concurrency": str(self.slots.options.async_concurrency),
+        }
+        if self._on_stop is not None:
+            facts["inbox"] = self.slots.consumer
+        return {self.slots.consumer: facts, **self._beside}
+
+    def _obey(self, what: str) -> None:
+        if what == "stop" and self._on_stop is not None:
+            self._on_stop()
+        elif what in ("pause", "resume"):
+            self.slots.pause_all(what == "pause")
+        self._heartbeat.wake()
 
     def start(self) -> None:
         """Begin to work. Raises BrokerError."""
@@ -56,23 +81,8 @@ class LocalWorkers:
         self.slots.stop(grace_seconds)
         for chore in self._chores:
             chore.stop()
-        for consumer in self._living:
-            if consumer != self.slots.consumer:
-                self._fleet.broker.take_over(consumer, charge_noted=False)
-
-
-def describe(queues: Iterable[str], threads: int) -> dict[str, str]:
-    """What a consumer says of itself."""
-    import os
-    import platform
-
-    return {
-        "host": platform.node(),
-        "pid": str(os.getpid()),
-        "queues": ",".join(queues),
-        "threads": str(threads),
-        "tasks": ",".join(registry.keys()),
-    }
+        for consumer in self._beside:
+            self._fleet.broker.take_over(consumer, charge_noted=False)
 
 
 class _Shared:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import sys
 from collections.abc import Sequence
 
 from brokers.urls import masked
@@ -18,6 +20,15 @@ def server_name(fleet: Fleet) -> str:
     """
     url = fleet.settings.redis_url or fleet.settings.broker_url
     return masked(url) if url else f"private server in {fleet.home}"
+
+
+def tell(fleet: Fleet, options: WorkerOptions, tasks: Sequence[str]) -> None:
+    """Say it once, on standard error; where lines are JSON, as one of them."""
+    if options.log_format != "json":
+        print(text(fleet, options, tasks), file=sys.stderr, flush=True)
+        return
+    facts = {"version": __version__, "server": server_name(fleet), "queues": options.queues, "tasks": list(tasks)}
+    logging.getLogger("orchestrator.worker").info("the worker has begun", extra=facts)
 
 
 def text(fleet: Fleet, options: WorkerOptions, tasks: Sequence[str]) -> str:

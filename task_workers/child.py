@@ -24,9 +24,11 @@ import traceback
 from typing import Any, Final, NoReturn
 
 from orchestrator import failpoints, interrupt, registry
+from orchestrator.description import parameters
 from orchestrator.errors import BrokerError, ConfigurationError
 from orchestrator.fleet import current_fleet
 from orchestrator.slots import Slots, SlotsOptions
+from orchestrator.tracing.sending import flush
 from task_workers import logs
 from task_workers.app import import_app
 from task_workers.last_stack import tell_stacks
@@ -34,6 +36,7 @@ from task_workers.options import ChildSpec
 from task_workers.slot_table import SlotTable
 
 ORPHANED: Final = 70  # exit code of a child whose supervisor has gone
+SPANS_SECONDS: Final = 1.0  # for spans that wait to be collected, before the process ends
 CUT_OFF: Final = 71  # and of one in which somebody has closed the descriptors that lead to it
 PULSE_SHARE: Final = 1 / 8  # of a lease, between two signs of life to the supervisor
 EARLY: Final = 0.9  # the replacement is asked for when so much of --max-tasks-per-child is done: capacity stays
@@ -77,12 +80,14 @@ class Supervisor:
 
     def next_orders(self, wake_fd: int) -> list[dict[str, Any]]:
         """Block until there are orders; SIGTERM, which arrives at ``wake_fd``, is the order to drain."""
-        readable, _, _ = select.select([self._orders, wake_fd], [], [])
+        waiting = b"\n" in self._rest  # they came together with the first line
+        readable, _, _ = select.select([self._orders, wake_fd], [], [], 0 if waiting else None)
         orders: list[dict[str, Any]] = []
         if wake_fd in readable and signal.SIGTERM in os.read(wake_fd, 4096):
             orders.append({"do": "drain", "why": "SIGTERM"})
         if self._orders in readable:
             self._read()
+        if b"\n" in self._rest:
             *lines, self._rest = self._rest.split(b"\n")
             orders += [json.loads(line) for line in lines]
         return orders
@@ -142,12 +147,18 @@ class Child:
         on_end = self._count if spec.max_tasks is not None else None
         options = SlotsOptions(spec.queues, spec.threads, spec.async_concurrency, spec.consumer)
         self._table = SlotTable(spec.table_fd, on_end)
+        if spec.cells_fd is not None:
+            from orchestrator.metrics.recording import CallRecorder
+
+            os.set_inheritable(spec.cells_fd, False)
+            CallRecorder(spec.cells_fd).listen()
         self.slots = Slots(current_fleet(), options, self._table)
+        self.slots.pause_all(spec.paused)
 
     def run(self) -> None:
         """Work until told to stop; does not return."""
         self._start()
-        self._supervisor.tell("ready", tasks=registry.keys(), pid=os.getpid())
+        self._supervisor.tell("ready", tasks=registry.keys(), parameters=parameters(), pid=os.getpid())
         self.slots.loop()
         threading.Event().wait()  # the thread that drains ends the process
 
@@ -170,6 +181,8 @@ class Child:
             for order in orders:
                 if order["do"] == "quit":
                     os._exit(0)
+                if order["do"] in ("pause", "resume"):
+                    self.slots.pause_all(order["do"] == "pause")
                 if order["do"] == "drain":
                     if order.get("why") == "SIGTERM":
                         self._recycle("it got SIGTERM")
@@ -205,6 +218,7 @@ class Child:
     def _end(self, grace_seconds: float | None) -> None:
         clean = self.slots.stop(float("inf") if grace_seconds is None else grace_seconds)
         self._supervisor.tell("drained", clean=clean)
+        flush(SPANS_SECONDS)
         leave(0)
 
 
@@ -233,7 +247,7 @@ def main() -> None:
     die_with_parent(spec.parent_pid)
     wake_fd = handle_signals()
     faulthandler.enable(all_threads=False)  # a crash in C code says where
-    logs.set_up(spec.log_level, spec.log_format, f"{spec.number}")
+    logs.set_up(spec.log_level, spec.log_format, f"{spec.number}", worker=spec.worker)
     tell_stacks(spec.stacks_fd)
     failpoints.arm(os.environ.get(failpoints.VARIABLE))
     try:

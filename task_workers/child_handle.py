@@ -14,9 +14,12 @@ import sys
 import threading
 import time
 from collections.abc import Set
+from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
 from brokers.contract import KillVerdict
+from orchestrator.description import process_facts
+from orchestrator.metrics.cells import CellReader, open_cells
 from task_workers.last_stack import StackFile
 from task_workers.memory import peak_mb
 from task_workers.options import ChildSpec, WorkerOptions
@@ -53,6 +56,8 @@ class ChildHandle:
         self._options = options
         self._news = news
         self.tasks: list[str] = []
+        self.parameters = "{}"  # of the tasks, as JSON
+        self.started_at = datetime.now(UTC).isoformat(timespec="seconds")
         self.started = time.monotonic()
         self.ready_at: float | None = None
         self.asked_to_end = False
@@ -62,14 +67,16 @@ class ChildHandle:
         self.killed_because: str | None = None
         self.verdicts: dict[str, KillVerdict] = {}
         self.charge = True
+        self.cells: CellReader | None = None  # what it has counted, if that is wanted
         self._process: subprocess.Popen[bytes] | None = None
         self._stacks: StackFile | None = None
         self._peak_mb = 0.0  # known when it has ended
 
-    def launch(self) -> None:
-        """Start the process. Raises OSError when the system does not let us."""
+    def launch(self, paused: bool = False) -> None:
+        """Start the process; ``paused``: it takes no calls. Raises OSError when the system does not let us."""
         options = self._options
         table = open_table(WAITING_ROWS + options.threads + options.async_concurrency)
+        cells = open_cells() if options.metrics_port is not None else None
         events, events_child = os.pipe()
         try:
             stacks = self._stacks = StackFile()
@@ -89,11 +96,16 @@ class ChildHandle:
                 stacks.fd,
                 events_child,
                 os.getpid(),
+                options.name,
+                cells,
+                paused,
             )
+            if cells is not None:
+                self.cells = CellReader(cells)
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "task_workers.child"],
                 stdin=subprocess.PIPE,
-                pass_fds=(table, stacks.fd, events_child),
+                pass_fds=(table, stacks.fd, events_child, *([cells] if cells is not None else [])),
             )
         except BaseException:
             os.close(events)
@@ -103,6 +115,8 @@ class ChildHandle:
         finally:
             os.close(table)
             os.close(events_child)
+            if cells is not None:
+                os.close(cells)
         self._tell(dataclasses.asdict(spec))
         listener = threading.Thread(target=self._listen, args=(events,), name=f"child-{self.number}-says", daemon=True)
         listener.start()
@@ -148,6 +162,10 @@ class ChildHandle:
         self.asked_to_end = True
         self._tell({"do": "drain", "grace_seconds": grace_seconds})
 
+    def pause(self, paused: bool) -> None:
+        """Take no new calls until told otherwise."""
+        self._tell({"do": "pause" if paused else "resume"})
+
     def condemn(self, because: str, verdicts: dict[str, KillVerdict]) -> None:
         """It will be killed: from now on its death is our doing, so that none of its calls is charged for it.
 
@@ -189,8 +207,8 @@ class ChildHandle:
         told = explained(self.exit_code or 0)
         return f"{told}; peak memory {self._peak_mb:.0f} MiB" if self._peak_mb else told
 
-    def facts(self, name: str) -> dict[str, str]:
-        """What the consumer says of itself; nothing before it knows its tasks."""
+    def facts(self, name: str, inbox: str, paused: bool) -> dict[str, str]:
+        """What the consumer says of itself, and where its worker takes orders; nothing before it knows its tasks."""
         if self.ready_at is None:
             return {}
         options = self._options
@@ -205,6 +223,11 @@ class ChildHandle:
             "threads": str(options.threads),
             "async_concurrency": str(options.async_concurrency),
             "concurrency": str(options.processes),
+            "inbox": inbox,
+            "paused": str(paused).lower(),
+            "started": self.started_at,
+            "parameters": self.parameters,
+            **process_facts(self.pid),
         }
 
     def close(self) -> None:

@@ -2,32 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import resource
-import subprocess
 import sys
-from typing import Final
 
-_PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
+from orchestrator.description import resident_bytes
 
 
 def resident_mb(pid: int) -> float:
     """The resident memory of a process in MiB; 0 if it is gone.
 
+    >>> import os
     >>> resident_mb(os.getpid()) > 1
     True
     """
-    try:
-        with open(f"/proc/{pid}/statm", "rb") as statm:
-            return int(statm.read().split()[1]) * _PAGE_BYTES / 2**20
-    except (FileNotFoundError, ProcessLookupError):
-        return 0.0 if os.path.isdir("/proc/self") else _resident_by_ps(pid)
-
-
-def _resident_by_ps(pid: int) -> float:
-    """Where there is no /proc (macOS): ``ps`` tells kibibytes."""
-    told = subprocess.run(["ps", "-o", "rss=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout
-    return int(told) / 1024 if told.strip().isdigit() else 0.0
+    return resident_bytes(pid) / 2**20
 
 
 def peak_mb(used: resource.struct_rusage) -> float:

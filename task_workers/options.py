@@ -48,6 +48,8 @@ class WorkerOptions:
         burst: end when the queues are empty.
         reload: restart the children when a source file changes.
         log_level, log_format: what is logged, and whether as text or JSON lines.
+        metrics_port, health_port: where figures are shown and probes answered (0: a free port); ``None``: nowhere.
+        listen: the address of both.
 
     Raises:
         ConfigurationError: a value is not allowed; the message names the option.
@@ -70,6 +72,9 @@ class WorkerOptions:
     reload: bool = False
     log_level: str = "info"
     log_format: str = "text"
+    metrics_port: int | None = None
+    health_port: int | None = None
+    listen: str = "127.0.0.1"
 
     def __post_init__(self) -> None:
         if not self.apps:
@@ -129,6 +134,9 @@ class ChildSpec:
     stacks_fd: int
     events_fd: int
     parent_pid: int
+    worker: str = ""  # its name for people
+    cells_fd: int | None = None  # where calls are counted; None: they are not
+    paused: bool = False  # it begins without taking calls
 
     @classmethod
     def from_json(cls, told: dict[str, Any]) -> ChildSpec:

@@ -60,8 +60,8 @@ def serve(
     if not logging.getLogger().handlers:
         logs.set_up(fleet.settings.log_level, fleet.settings.log_format, "serve")
     fleet.broker.wires.commands([("PING",)])
-    workers = LocalWorkers(fleet, options)
     with _signals() as signals:
+        workers = LocalWorkers(fleet, options, on_stop=lambda: signals.put(signal.SIGTERM))
         workers.start()
         names = ", ".join(task.task_key for task in tasks)
         log.info("serving %s from %s on %s", names, ", ".join(options.queues), server_name(fleet))

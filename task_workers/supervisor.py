@@ -37,6 +37,7 @@ from task_workers.memory import resident_mb
 from task_workers.options import WorkerOptions
 from task_workers.releaser import Releaser
 from task_workers.undertaker import Death, Undertaker
+from task_workers.vital_signs import VitalSigns
 
 log = logging.getLogger("orchestrator.worker")
 HOPELESS: Final = 3  # children that died before any was ever ready
@@ -67,6 +68,7 @@ class Supervisor:
         self._order = itertools.count()
         self._was_ready = False
         self._stopping = False
+        self._paused = False
         self._stopping_since = 0.0
         self._clean = True
         self._failure: str | None = None
@@ -79,10 +81,24 @@ class Supervisor:
         movers = (Mover(fleet), Janitor(fleet))
         self._chores: list[Chore] = [self._heartbeat, rescue, *movers, self._undertaker, self._killer, releaser]
         self._backlog = BacklogWatch(fleet, options.queues)
-        self._inbox = Inbox(fleet.broker, self.worker_id, on_settled=lambda ends: None, on_orders=self._killer.obey)
+        self._vital_signs = VitalSigns(fleet, options, lambda: self._children, lambda: self._stopping)
+        self._doorways = self._vital_signs.doorways()
+        self._inbox = Inbox(fleet.broker, self.worker_id, on_settled=lambda ends: None, on_orders=self._obey)
 
     def _living(self) -> dict[str, dict[str, str]]:
-        return {child.consumer: child.facts(self._options.name) for child in self._children}
+        name, paused = self._options.name, self._paused
+        return {child.consumer: child.facts(name, self.worker_id, paused) for child in self._children}
+
+    def _obey(self, orders: list[tuple[str, str]]) -> None:
+        """Orders from the inbox, in its thread."""
+        self._killer.obey(orders)
+        for what, _ in orders:
+            if what == "stop" and not self._stopping:  # a second one is not a second signal: it kills nothing
+                self._news.put(News("stop", None, {"why": "an order to stop"}))
+            elif what in ("pause", "resume"):
+                self._news.put(News("pause", None, {"paused": what == "pause"}))
+            elif what == "ping":
+                self._heartbeat.wake()
 
     # -- the whole life ------------------------------------------------------------------------------------------
 
@@ -92,6 +108,9 @@ class Supervisor:
         Raises:
             BrokerError: the server does not answer at the start.
         """
+        for doorway in self._doorways:
+            doorway.open()
+            log.info("%s at %s", ", ".join(doorway.paths), doorway.url)
         self._inbox.start()
         for warning in health.warnings(self._fleet.broker):
             log.warning("%s", warning)
@@ -110,10 +129,14 @@ class Supervisor:
         finally:
             self._close()
         if self._failure is not None:
-            print(f"orchestrator: {self._failure}", file=sys.stderr)
+            if self._options.log_format == "json":
+                log.error("%s", self._failure)
+            else:
+                print(f"orchestrator: {self._failure}", file=sys.stderr)
         return self._exit_code
 
     def _next(self) -> None:
+        self._vital_signs.looped()
         now = time.monotonic()
         while self._timers and self._timers[0][0] <= now:
             heapq.heappop(self._timers)[2]()
@@ -140,6 +163,8 @@ class Supervisor:
         for chore in self._chores:
             chore.stop()
         self._inbox.stop()
+        for doorway in self._doorways:
+            doorway.close()
 
     # -- signals -------------------------------------------------------------------------------------------------
 
@@ -184,6 +209,13 @@ class Supervisor:
         if self._stopping and not self._children and self._exit_code is None:
             self._exit_code = 0 if self._clean and self._failure is None else 1
 
+    def _on_pause(self, paused: bool) -> None:
+        log.info("an order to %s", "take no new calls until there is another one" if paused else "take calls again")
+        self._paused = paused
+        for child in self._children:
+            child.pause(paused)
+        self._heartbeat.wake()
+
     def _on_reload(self, why: str = "SIGHUP") -> None:
         if self._stopping:
             return
@@ -212,7 +244,7 @@ class Supervisor:
         except BrokerError as error:
             log.debug("a child starts while the server is away: %s", error)
         try:
-            child.launch()
+            child.launch(self._paused)
         except OSError as error:
             log.error("a child process could not be started: %s", error)
             self._relaunch_later(number, self._backoffs[number].after_death(0.0, at_work=False), replaces)
@@ -257,13 +289,13 @@ class Supervisor:
 
     # -- news of children ----------------------------------------------------------------------------------------
 
-    def _on_ready(self, child: ChildHandle, tasks: list[str], pid: int) -> None:
+    def _on_ready(self, child: ChildHandle, tasks: list[str], parameters: str, pid: int) -> None:
         child.ready_at = time.monotonic()
-        child.tasks = tasks
+        child.tasks, child.parameters = tasks, parameters
         self._heartbeat.wake()
         if not self._was_ready:
             self._was_ready = True
-            print(banner.text(self._fleet, self._options, tasks), file=sys.stderr, flush=True)
+            banner.tell(self._fleet, self._options, tasks)
             if self._options.burst:
                 self._after(BURST_SECONDS, self._check_backlog)
         log.info("child %d is ready (process %d)", child.number, pid)
@@ -329,6 +361,7 @@ class Supervisor:
             log.error("child %d (process %d): %s%s", child.number, child.pid, how, told)
         self._children = tuple(other for other in self._children if other is not child)
         self._undertaker.report(Death(child.consumer, running, child.verdicts, unexpected))
+        self._vital_signs.bury(child, unexpected)
         child.close()
         return bool(rows)
 

@@ -14,6 +14,7 @@ from orchestrator.chores.chore import Chore
 from orchestrator.fleet import Fleet
 
 TELL_AGAIN_BEATS: Final = 5  # a server that was emptied learns within ten seconds who its workers are
+RESTLESS: Final = ("memory_bytes",)  # told when there is another reason to tell, or after so many beats
 
 
 class Heartbeat(Chore):
@@ -47,10 +48,15 @@ class Heartbeat(Chore):
         now = time.monotonic()
         for name, facts in living.items():
             said, since = self._described.get(name, ({}, 0.0))
-            if facts and (said != facts or now - since > settings.lease_seconds):  # again: servers come back empty
+            if facts and (_news(said, facts) or now - since > settings.lease_seconds):  # again: servers come back empty
                 self._fleet.broker.describe_worker(name, facts, settings.lease_seconds * 10)
                 self._described[name] = dict(facts), now
         dead = self._fleet.broker.beat(list(living), settings.lease_seconds)
         if dead:
             self._found_dead([name for name in dead if name not in living])
         return settings.beat_seconds
+
+
+def _news(said: Mapping[str, str], facts: Mapping[str, str]) -> bool:
+    """Whether anything has changed that cannot wait."""
+    return any(said.get(name) != value for name, value in facts.items() if name not in RESTLESS)

@@ -6,7 +6,7 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -14,6 +14,7 @@ from brokers.contract import ASYNC_LANE, SYNC_LANE, Delivery, Settlement
 from brokers.redis.inbox import Inbox
 from brokers.redis.keys import routes_of
 from brokers.redis.queue import QueueReader
+from brokers.redis.steering import paused_queues
 from orchestrator import failpoints, registry
 from orchestrator.engine import Attempt, Verdict
 from orchestrator.errors import BrokerError
@@ -85,9 +86,16 @@ class Slots:
         fleet: where the calls come from.
         options: how many places, for which queues.
         table: where the running calls are written down.
+        on_order: gets orders to the worker that come to this consumer's inbox: ping, pause, resume, stop.
     """
 
-    def __init__(self, fleet: Fleet, options: SlotsOptions, table: SlotTable | None = None) -> None:
+    def __init__(
+        self,
+        fleet: Fleet,
+        options: SlotsOptions,
+        table: SlotTable | None = None,
+        on_order: Callable[[str], None] | None = None,
+    ) -> None:
         self.fleet = fleet
         self.options = options
         self.table: SlotTable = table or NoTable()
@@ -99,17 +107,32 @@ class Slots:
         self.attendant = Attendant(self)
         self.given_up: set[str] = set()  # tickets handed back by reconciliation: a late reply must not start them
         self.draining = False
+        self.paused = False
+        self._paused_queues: set[str] = set()
+        self._on_order = on_order
         self.heard_at = time.monotonic()  # when the server last told what it holds for this consumer
         self._fetched_at: dict[str, float] = {}  # ticket -> when; calls that are here and not started
         self._stopped = threading.Event()
         self._told: set[type] = set()  # how the server has failed since it last answered
-        self._inbox = Inbox(fleet.broker, self.consumer, on_settled=lambda ends: None, on_orders=self._obey)
+        self._inbox = Inbox(
+            fleet.broker,
+            self.consumer,
+            on_settled=lambda ends: None,
+            on_orders=self._obey,
+            on_gap=self._learn_paused_queues,
+        )
         sync_routes, async_routes = (routes_of(list(options.queues), lane) for lane in (SYNC_LANE, ASYNC_LANE))
         self.routes = sync_routes + async_routes
-        self.sync_lane = SyncLane(self, QueueReader(fleet.broker, self.consumer, sync_routes), options.threads)
+        self._readers = [self._reader(sync_routes)]
+        self.sync_lane = SyncLane(self, self._readers[0], options.threads)
         self.async_lane: AsyncLane | None = None
         self._async_lane_lock = threading.Lock()
         self._async_routes = async_routes
+
+    def _reader(self, routes: list[str]) -> QueueReader:
+        """A reader. Calls are taken from others after a lease, or half of one: much later than an eighth."""
+        soon = min(0.5, self.fleet.settings.lease_seconds / 8)
+        return QueueReader(self.fleet.broker, self.consumer, routes, trust_seconds=soon)
 
     # -- life ----------------------------------------------------------------------------------------------------
 
@@ -119,7 +142,9 @@ class Slots:
         Raises:
             BrokerError: the server does not answer.
         """
+        self._learn_paused_queues()  # first, so that nothing has been started if it cannot be had
         self._inbox.start()
+        self._inbox.ask_again()  # an order may have come between the two
         self.attendant.start()
         self.sync_lane.start(own_thread)
         if self.options.always_async or any(task.isasync for task in registry.known()):
@@ -129,7 +154,9 @@ class Slots:
         """Serve async calls, from now on if not before; a process without async tasks is spared the loop."""
         with self._async_lane_lock:
             if self.async_lane is None and not self.draining:
-                reader = QueueReader(self.fleet.broker, self.consumer, self._async_routes)
+                reader = self._reader(self._async_routes)
+                self._readers.append(reader)
+                self._tell_readers()
                 lane = AsyncLane(self, reader, self.options.async_concurrency)
                 lane.start()
                 self.async_lane = lane
@@ -273,19 +300,19 @@ class Slots:
         self.finished.flush()
 
     def _complete(self, settlements: Sequence[Settlement]) -> list[str]:
-        self._send_logs()
+        self._send_logs(settlements)
         return self.fleet.broker.complete(self.consumer, settlements)
 
-    def _send_logs(self) -> None:
+    def _send_logs(self, settlements: Sequence[Settlement]) -> None:
         # After the outcomes were taken and before they are sent: a run that ends in between is not among them.
         if self.fleet.logs.waiting:
-            self.fleet.logs.flush()
+            self.fleet.logs.flush([settlement.run_id for settlement in settlements])
 
     def take_finished(self) -> list[Settlement]:
         """Outcomes for a lane that sends them itself; the log lines of their runs are in the store before them."""
         taken = self.finished.take()
         try:
-            self._send_logs()
+            self._send_logs(taken)
         except BaseException:
             self.finished.put_back(taken)
             raise
@@ -304,9 +331,31 @@ class Slots:
     # -- orders --------------------------------------------------------------------------------------------------
 
     def _obey(self, orders: list[tuple[str, str]]) -> None:
-        for what, run_id in orders:
+        for what, subject in orders:
             if what == "cancel":
-                self.cancel(run_id)
+                self.cancel(subject)
+            elif what == "pause_queue":
+                self._paused_queues.add(subject)
+                self._tell_readers()
+            elif what == "resume_queue":
+                self._paused_queues.discard(subject)
+                self._tell_readers()
+            elif self._on_order is not None:
+                self._on_order(what)
+
+    def pause_all(self, paused: bool) -> None:
+        """Take no new calls, or take them again. What has been claimed is run."""
+        self.paused = paused
+        self._tell_readers()
+
+    def _learn_paused_queues(self) -> None:
+        """Orders may have been missed. Raises BrokerError."""
+        self._paused_queues = paused_queues(self.fleet.broker)
+        self._tell_readers()
+
+    def _tell_readers(self) -> None:
+        for reader in list(self._readers):
+            reader.leave_out(None if self.paused else frozenset(self._paused_queues))
 
     def cancel(self, run_id: str) -> None:
         """Stop a call that is here, running or not."""

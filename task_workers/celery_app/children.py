@@ -13,7 +13,7 @@ from typing import Any, Final
 from brokers.contract import KillVerdict
 from orchestrator import registry
 from orchestrator.chores import Chore
-from orchestrator.local_workers import describe
+from orchestrator.description import describe, process_facts
 from task_workers.celery_app.places import Place
 from task_workers.celery_app.process import WorkerFacts
 from task_workers.child_handle import explained
@@ -135,7 +135,10 @@ class PoolWatch(Chore):
         """For the heartbeat: who lives, and what they say of themselves."""
         told = describe(self._facts.queues, self._facts.threads)
         told |= {"name": self._worker.hostname, "tasks": ",".join(registry.keys()), "engine": "celery"}
-        return {child.consumer: {**told, "pid": str(child.pid)} for child in self.children()}
+        told |= {"inbox": self._facts.worker_id}
+        return {
+            child.consumer: {**told, **process_facts(child.pid), "pid": str(child.pid)} for child in self.children()
+        }
 
     def run_once(self) -> float:
         known = self.children()  # before the next line: one that begins after it is not gone

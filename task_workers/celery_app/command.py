@@ -34,6 +34,11 @@ def celery_worker(options: WorkerOptions) -> tuple[list[str], dict[str, str]]:
     """
     if options.reload:
         raise ConfigurationError("--reload is not there with Celery's workers: restart them, or use watchfiles itself")
+    if options.metrics_port is not None or options.health_port is not None:
+        raise ConfigurationError(
+            "--metrics-port and --health-port are not there with Celery's workers: `orchestrator check --workers` is a "
+            "probe, and the server's /metrics tells of the fleet"
+        )
     pool = "prefork" if options.threads == 1 else "threads"
     places = options.processes * options.threads
     arguments = ["-m", "celery", "-A", "task_workers.celery_app", "worker", "-P", pool, "-c", str(places)]

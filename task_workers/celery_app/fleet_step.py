@@ -200,7 +200,17 @@ class FleetStep(bootsteps.StartStopStep):  # type: ignore[misc]
             self._chores.append(killer)
         if broker.topology.amqp:
             self._chores.append(DeadMessages(broker, fleet))
-        self._inbox = Inbox(broker, facts.worker_id, on_settled=lambda ends: None, on_orders=killer.obey)
+        heartbeat = self._chores[1]
+
+        def obey(told: list[tuple[str, str]]) -> None:
+            killer.obey(told)
+            asked = {what for what, _ in told}
+            if "stop" in asked:
+                os.kill(os.getpid(), signal.SIGTERM)  # Celery's warm shutdown
+            if "ping" in asked:
+                heartbeat.wake()
+
+        self._inbox = Inbox(broker, facts.worker_id, on_settled=lambda ends: None, on_orders=obey)
         if getattr(worker.app, "ends_in_time", False):
             self._end_in_time(watch, fleet.settings.shutdown_timeout_seconds)
         if os.environ.get(BURST_VARIABLE):

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from task_workers.cli.at_work import as_json, echo_json, echo_table, first_line, the_fleet
-from task_workers.cli.runs import facts_of, state_of, task_run_facts, tell
+from task_workers.cli.at_work import as_json, ask, echo_json, echo_table, first_line, the_fleet, with_yes
+from task_workers.cli.run_facts import facts_of, state_of, task_run_facts, tell
 
 if TYPE_CHECKING:
     from brokers.contract import Record
@@ -79,15 +79,15 @@ def replay(run_ids: tuple[str, ...], everything: bool) -> None:
 @command.command()
 @click.argument("run_ids", nargs=-1, metavar="[RUN_ID]...")
 @click.option("--all", "everything", is_flag=True, help="All of them.")
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@with_yes
 def purge(run_ids: tuple[str, ...], everything: bool, yes: bool) -> None:
     """Delete dead letters for good."""
     from brokers.redis.dead_letters import forget
 
     with the_fleet() as fleet:
         wanted = _wanted(fleet, run_ids, everything or not run_ids)
-        if wanted and not yes:
-            click.confirm(f"delete {len(wanted)} dead letters for good?", abort=True)
+        if wanted:
+            ask(f"delete {len(wanted):,} dead letters for good?", yes)
         gone = forget(fleet.broker, wanted)
     click.echo(f"{gone} deleted")
 

@@ -13,16 +13,22 @@ import click
 # command -> (module below task_workers.cli, what it does); the modules are imported when their command is used
 COMMANDS: Final = {
     "worker": ("worker", "Run tasks in worker processes."),
-    "server": ("server", "Start, stop or look at the private server."),
+    "store": ("store", "Start, stop or look at the private server."),
+    "server": ("server", "The dashboard and its JSON API: orchestrator server start"),
+    "dev": ("dev", "Server, workers, dashboard and app in one terminal."),
     "run": ("run", "Run a flow: orchestrator run shop.flows:nightly --param day=3"),
     "task": ("task", "Send a call: orchestrator task delay NAME -A app"),
-    "runs": ("runs", "Look at a run, or cancel it."),
+    "runs": ("runs", "Runs: list, show, logs, cancel, retry, delete."),
+    "watch": ("watch", "Follow a run until its end."),
+    "top": ("top", "The fleet, live: queues, workers, rates."),
+    "queues": ("queues", "Queues: list, pause, resume, purge."),
+    "workers": ("workers", "Workers: list, ping, pause, resume, stop."),
     "dead": ("dead", "Dead letters: list, show, replay, purge."),
-    "workers": ("workers", "The live workers."),
     "check": ("check", "Is the server fit, do workers live? For probes."),
     "acl": ("acl", "The least rights that the server's user needs."),
     "demo": ("demo", "Watch calls fan out over worker processes."),
     "config": ("config", "The settings and where they come from."),
+    "completion": ("completion", "Completion of commands for bash, zsh or fish."),
     "version": ("version", "The version."),
 }
 
@@ -62,7 +68,15 @@ def _is_ours(error: Exception) -> bool:
     return isinstance(error, OrchestratorError)
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(
+    cls=LazyGroup,
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "max_content_width": 110,
+        "auto_envvar_prefix": "ORCHESTRATOR",
+    },
+    epilog="Every option is also a variable: `runs ls --limit` is ORCHESTRATOR_RUNS_LS_LIMIT. Settings: `config show`.",
+)
 @click.option("--debug", is_flag=True, envvar="ORCHESTRATOR_DEBUG", help="Show tracebacks of errors.")
 def command(debug: bool) -> None:
     """Tasks, flows and futures on a fleet of workers."""

@@ -1,25 +1,77 @@
-"""``orchestrator runs``: look at a run, or cancel it."""
+"""``orchestrator runs``: find runs, look at them; what is done to them is in ``runs_act``."""
 
 from __future__ import annotations
 
 import sys
-import traceback
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from task_workers.cli.at_work import as_json, echo_json, the_fleet
+from task_workers.cli.at_work import age_text, as_json, echo_json, echo_table, first_line, the_fleet
+from task_workers.cli.filters import with_filters
+from task_workers.cli.run_facts import facts_of, log_text, tell
+from task_workers.cli.runs_act import cancel, remove, retry
 
 if TYPE_CHECKING:
-    from brokers.contract import Record
-    from orchestrator.fleet import Fleet
-    from orchestrator.states import State
+    from orchestrator.inspection import RunFilter, RunView
 
 
 @click.group("runs")
 def command() -> None:
-    """Look at a run, or cancel it."""
+    """Find runs, look at them, cancel, retry or delete them."""
+
+
+command.add_command(cancel)
+command.add_command(retry)
+command.add_command(remove)
+
+
+@command.command("ls")
+@with_filters
+@click.option("-n", "--limit", type=click.IntRange(1), default=50, show_default=True, help="At most so many.")
+@click.option("--cursor", help="Go on where an earlier list stopped.")
+@as_json
+def list_runs(wanted: RunFilter | None, limit: int, cursor: str | None, as_json: bool) -> None:
+    """List runs, the newest first.
+
+    \b
+    orchestrator runs ls --state failed --since 1h
+    orchestrator runs ls --task 'shop.*' --text timeout -n 200 --json
+
+    One list looks at a bounded number of runs; when it stops before the end it says with which --cursor to go on.
+    """
+    from orchestrator.inspection import walk_runs
+
+    with the_fleet() as fleet:
+        found = walk_runs(fleet, wanted, limit=limit, cursor=cursor)
+    if as_json:
+        rows = [run.as_json() for run in found.runs]
+        return echo_json({"runs": rows, "cursor": found.cursor, "looked_at": found.looked_at})
+    if found.runs:
+        echo_table(HEADS, [row_of(run) for run in found.runs])
+    else:
+        click.echo("no such runs")
+    if found.cursor is not None:
+        more = f"looked at {found.looked_at:,} runs; older ones: --cursor {found.cursor}"
+        click.echo(more, err=True)
+    return None
+
+
+HEADS = ("RUN", "STATE", "TASK", "QUEUE", "CREATED", "TOOK", "MESSAGE")
+
+
+def row_of(run: RunView) -> tuple[str, ...]:
+    """A run as a row."""
+    took = (run.ended - run.started).total_seconds() if run.ended and run.started else None
+    return (
+        run.id,
+        run.state_name,
+        run.task,
+        run.queue,
+        f"{run.created.astimezone():%Y-%m-%d %H:%M:%S}" if run.created else "-",
+        age_text(took),
+        first_line(run.message),
+    )
 
 
 @command.command()
@@ -36,72 +88,25 @@ def show(run_id: str, logs: bool, as_json: bool) -> None:
 
 
 @command.command()
-@click.argument("run_ids", nargs=-1, required=True, metavar="RUN_ID...")
-def cancel(run_ids: tuple[str, ...]) -> None:
-    """Ask runs to stop: queued ones end at once, running ones are interrupted; the exit code is 1 if all had ended."""
+@click.argument("run_id")
+@click.option("-f", "--follow", is_flag=True, help="Go on until the run has ended.")
+@as_json
+def logs(run_id: str, follow: bool, as_json: bool) -> None:
+    """The kept log lines of a run; with --json one object per line.
+
+    The exit code is 1 when nothing is known of the run.
+    """
+    from task_workers.cli.following import Line, follow_run, known
+
     with the_fleet() as fleet:
-        asked = fleet.cancel(list(run_ids))
-    for run_id, yes in zip(run_ids, asked, strict=True):
-        click.echo(f"{run_id}  {'asked to stop' if yes else 'had ended already, or is unknown'}")
-    if not any(asked):
-        sys.exit(1)
-
-
-def facts_of(fleet: Fleet, run_id: str) -> dict[str, Any]:
-    """A run as a table. Raises MissingResult when nobody knows it."""
-    from brokers.contract import Status
-    from orchestrator.errors import MissingResult
-    from orchestrator.outcomes import message_of_flow
-
-    record = fleet.broker.read([run_id])[0]
-    if record.status != Status.UNKNOWN:
-        return task_run_facts(record)
-    flow_run = fleet.broker.read_flow_run(run_id)
-    if not flow_run:
-        raise MissingResult(f"the store knows nothing of run {run_id}: the id is wrong, or its record has expired")
-    told: dict[str, str | bytes] = {**flow_run, "message": message_of_flow(run_id, flow_run.get("message", b""))}
-    return {"id": run_id, **{name: value if isinstance(value, str) else value.decode() for name, value in told.items()}}
-
-
-def state_of(record: Record) -> State[Any]:
-    """The state that a record tells."""
-    from brokers.contract import SETTLED
-    from orchestrator.outcomes import open_state, read_outcome
-
-    if record.status in SETTLED:
-        return read_outcome(record.run_id, record.status, record.outcome or b"\0")
-    return open_state(record.run_id, record.status, record.retries, record.crashes)
-
-
-def task_run_facts(record: Record) -> dict[str, Any]:
-    """The rows about a task run, for people and for JSON."""
-    state = state_of(record)
-    started = datetime.fromtimestamp(record.started_at, UTC) if record.started_at else None
-    facts: dict[str, Any] = {
-        "id": record.run_id,
-        "task": record.task,
-        "state": state.name,
-        "type": state.type.value,
-        "message": state.message,
-        "retries": record.retries,
-        "crashes": record.crashes,
-        "flow_run_id": record.flow_run_id,
-        "running_since": started.isoformat(timespec="milliseconds") if started else None,
-    }
-    if state.is_completed():
-        facts["result"] = state.data
-    elif (error := state.error()) is not None:
-        facts["error"] = "".join(traceback.format_exception(error)).rstrip()
-    return facts
-
-
-def tell(facts: dict[str, Any]) -> None:
-    """Write the rows that have something to say."""
-    logs = facts.pop("logs", [])
-    for name, value in facts.items():
-        if value is None or value == "":
-            continue
-        text = value if isinstance(value, str) else repr(value)
-        click.echo(f"{name.replace('_', ' '):<14} " + text.replace("\n", "\n" + " " * 15))
-    for timestamp, level, message in logs:
-        click.echo(f"{timestamp:%H:%M:%S.%f} {level:<7} {message}")
+        if not known(fleet, run_id):
+            click.echo(f"the store knows nothing of run {run_id}", err=True)
+            sys.exit(1)
+        for news in follow_run(fleet, run_id, until_end=follow):
+            if not isinstance(news, Line):
+                continue
+            if as_json:
+                told = {"timestamp": news.timestamp.isoformat(), "level": news.level, "message": news.message}
+                echo_json(told, indent=None)
+            else:
+                click.echo(log_text(news.timestamp, news.level, news.message))

@@ -1,81 +1,64 @@
-"""``orchestrator server``: the private server, when it is to last."""
+"""``orchestrator server``: the dashboard and its JSON API."""
 
 from __future__ import annotations
 
-import sys
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import click
 
-from task_workers.cli.at_work import as_json, echo_json
-
-if TYPE_CHECKING:
-    from brokers.embedded import ServerStatus
+from task_workers.cli.at_work import import_apps, the_fleet, with_apps
 
 
 @click.group("server")
 def command() -> None:
-    """Start, stop or look at the private server.
+    """The dashboard and its JSON API."""
 
-    It starts by itself when it is used, and ends with its last user. `start` makes it stay until `stop`.
+
+@command.command(
+    "start",
+    context_settings={"auto_envvar_prefix": "ORCHESTRATOR_SERVER"},
+    epilog="Every option is also a variable: --port is ORCHESTRATOR_SERVER_PORT. A token on a command line is seen by "
+    "whoever lists processes: ORCHESTRATOR_SERVER_TOKEN and ORCHESTRATOR_SERVER_PASSWORD are not.",
+)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Where it listens.")
+@click.option("--port", type=click.IntRange(0, 65535), default=4200, show_default=True, help="0: any free one.")
+@click.option("--token", help="What API clients send as bearer token; it logs people in, too.", show_envvar=True)
+@click.option("--password", help="What people log in with.", show_envvar=True)
+@click.option("--read-only", is_flag=True, help="Show everything, do nothing.")
+@click.option("--allow-open", is_flag=True, help="Listen elsewhere than on this machine without token and password.")
+@click.option("--allowed-host", "allowed_hosts", multiple=True, help="A further name of this machine, when it is open.")
+@click.option("--root-path", default="", help="Where a proxy in front of it serves it: /orchestrator")
+@click.option(
+    "-l",
+    "--loglevel",
+    type=click.Choice(["debug", "info", "warning", "error", "critical"], case_sensitive=False),
+    default="warning",
+    show_default=True,
+    help="What is logged; info has every request.",
+)
+@with_apps
+def start(host: str, port: int, apps: tuple[str, ...], loglevel: str, **told: Any) -> None:
+    """Serve the dashboard, on http://127.0.0.1:4200 unless told otherwise.
+
+    Without a token or a password it listens on this machine only, and answers nobody else.
     """
+    _check_installed()
+    from orchestrator.server.app import make_app
+    from task_workers.server import check_safe, serve
+
+    with the_fleet() as fleet:
+        import_apps(apps)
+        allow_open = told.pop("allow_open")
+        check_safe(host, told["token"], told["password"], allow_open, fleet.settings)
+        app = make_app(fleet, allow_open=allow_open, **told)
+        serve(app, host, port, loglevel.lower(), say=click.echo, root_path=told["root_path"])
 
 
-def _home() -> Path:
-    from brokers.embedded import default_home
-    from orchestrator.settings import current
+def _check_installed() -> None:
+    from importlib.util import find_spec
 
-    return current().home or default_home()
+    from orchestrator.errors import ConfigurationError
 
-
-@command.command()
-def start() -> None:
-    """Start it, or keep the one that runs, until it is stopped."""
-    from brokers.embedded import start_lasting
-
-    _tell(start_lasting(_home()))
-
-
-@command.command()
-def stop() -> None:
-    """Stop it, even if it is in use. Its data stay."""
-    from brokers.embedded import stop_lasting
-
-    home = _home()
-    click.echo(f"stopped; the data stay in {home}" if stop_lasting(home) else f"no private server runs in {home}")
-
-
-@command.command()
-@as_json
-def status(as_json: bool) -> None:
-    """Say whether it runs; the exit code is 3 if not."""
-    from brokers.embedded import status as look
-
-    home = _home()
-    found = look(home)
-    if as_json:
-        echo_json({"running": found is not None, "home": str(home), **(_facts(found) if found else {})})
-    elif found is None:
-        click.echo(f"no private server runs in {home}")
-    else:
-        _tell(found)
-    if found is None:
-        sys.exit(3)
-
-
-def _facts(found: ServerStatus) -> dict[str, object]:
-    return {
-        "url": found.url,
-        "pid": found.server_pid,
-        "keeper_pid": found.keeper_pid,
-        "lasting": found.lasting,
-        "started_at": datetime.fromtimestamp(found.started_at, UTC).isoformat(timespec="seconds"),
-    }
-
-
-def _tell(found: ServerStatus) -> None:
-    click.echo(f"the private server runs in {found.home}")
-    for name, value in _facts(found).items():
-        click.echo(f"  {name:<11} {str(value).lower() if isinstance(value, bool) else value}")
+    missing = [name for name in ("starlette", "uvicorn", "jinja2") if find_spec(name) is None]
+    if missing:
+        raise ConfigurationError(f"the dashboard needs {', '.join(missing)}: pip install 'orchestrator[web]'")

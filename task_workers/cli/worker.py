@@ -89,6 +89,28 @@ LEVELS = ["debug", "info", "warning", "error", "critical"]
     envvar="ORCHESTRATOR_WORKER_LOG_FORMAT",
     help="How lines are written.  [default: text]",
 )
+@click.option(
+    "--metrics-port",
+    type=click.IntRange(0, 65535),
+    metavar="PORT",
+    envvar="ORCHESTRATOR_WORKER_METRICS_PORT",
+    help="Count calls, and show figures for Prometheus at /metrics; 0: a free port.",
+)
+@click.option(
+    "--health-port",
+    type=click.IntRange(0, 65535),
+    metavar="PORT",
+    envvar="ORCHESTRATOR_WORKER_HEALTH_PORT",
+    help="Answer probes at /live and /ready; may be the same port; 0: a free one.",
+)
+@click.option(
+    "--listen",
+    default="127.0.0.1",
+    show_default=True,
+    metavar="ADDRESS",
+    envvar="ORCHESTRATOR_WORKER_LISTEN",
+    help="Address of these ports; 0.0.0.0 in a container.",
+)
 @click.option("--check", is_flag=True, help="Import the app, list its tasks, test the server, and exit.")
 def command(check: bool, **told: Any) -> None:
     """Run tasks in worker processes.
@@ -116,7 +138,7 @@ def command(check: bool, **told: Any) -> None:
     from task_workers import logs
     from task_workers.supervisor import supervise
 
-    logs.set_up(options.log_level, options.log_format, "worker")
+    logs.set_up(options.log_level, options.log_format, "worker", worker=options.name)
     fleet = current_fleet()
     try:
         code = supervise(fleet, options)
@@ -148,6 +170,9 @@ def options_from(told: dict[str, Any]) -> Any:
         reload=told["reload"],
         log_level=(told["loglevel"] or settings.log_level).lower(),
         log_format=(told["log_format"] or settings.log_format).lower(),
+        metrics_port=told["metrics_port"],
+        health_port=told["health_port"],
+        listen=told["listen"],
         **{name: value for name, value in given.items() if value is not None},
     )
 

@@ -1,43 +1,129 @@
-"""``orchestrator workers``: who is there."""
+"""``orchestrator workers``: who is there; ping, pause, resume, stop."""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import click
 
-from task_workers.cli.at_work import as_json, echo_json, echo_table, first_line, the_fleet
+from task_workers.cli.at_work import age_text, as_json, ask, echo_json, echo_table, the_fleet, with_yes
+
+if TYPE_CHECKING:
+    from orchestrator.inspection import Answer, WorkerView
+
+HEADS = ("PROCESS", "WORKER", "HOST", "PID", "QUEUES", "THREADS", "HELD", "RUNNING", "BEAT", "MEMORY", "STATE")
+NAMES = "A name is a process's, its worker's (-n), or holds * and ?; orders go to the whole worker with its processes."
 
 
 @click.group("workers")
 def command() -> None:
-    """The live workers."""
+    """The live workers: list, ping, pause, resume, stop."""
 
 
 @command.command("ls")
 @as_json
 def list_workers(as_json: bool) -> None:
     """List the processes that run tasks, as they describe themselves."""
+    from orchestrator.inspection import workers_of
+
     with the_fleet() as fleet:
-        found = {name: facts for name, facts in fleet.live_workers().items() if facts}
+        found = workers_of(fleet)
     if as_json:
-        rows = [
-            {"consumer": name, **facts, "tasks": facts.get("tasks", "").split(",")} for name, facts in found.items()
-        ]
-        return echo_json(rows)
+        return echo_json([view.as_json() for view in found])
     if not found:
         return click.echo("no live workers")
-    heads = ("CONSUMER", "WORKER", "HOST", "PID", "QUEUES", "THREADS", "TASKS")
-    return echo_table(
-        heads,
-        [
-            (
-                name,
-                facts.get("name", ""),
-                facts.get("host", ""),
-                facts.get("pid", ""),
-                facts.get("queues", ""),
-                facts.get("threads", ""),
-                first_line(facts.get("tasks", "").replace(",", " "), 60),
-            )
-            for name, facts in sorted(found.items())
-        ],
+    return echo_table(HEADS, [row_of(view) for view in found])
+
+
+def row_of(view: WorkerView) -> tuple[str, ...]:
+    """A process as a row."""
+    return (
+        view.name,
+        view.worker or "-",
+        view.host,
+        str(view.pid),
+        ",".join(view.queues),
+        str(view.threads),
+        str(view.held),
+        str(len(view.running)),
+        age_text(view.beat_age_seconds),
+        f"{view.memory_bytes / 2**20:.0f} MiB" if view.memory_bytes else "-",
+        "paused" if view.paused else "-",
     )
+
+
+@command.command(epilog=NAMES)
+@click.argument("names", nargs=-1)
+@click.option("--timeout", type=float, default=3.0, show_default=True, metavar="SECONDS", help="How long to listen.")
+@as_json
+def ping(names: tuple[str, ...], timeout: float, as_json: bool) -> None:
+    """Ask workers (all unless named) for a sign of life.
+
+    The exit code is 1 when one does not answer, 3 when there is none.
+    """
+    from orchestrator.inspection import ping_workers
+
+    with the_fleet() as fleet:
+        answers = ping_workers(fleet, names or ("*",), timeout)
+    if as_json:
+        echo_json([{"name": answer.name, "seconds": answer.seconds} for answer in answers])
+    else:
+        _tell(answers, "answers", "does not answer")
+    _leave(answers)
+
+
+@command.command(epilog=NAMES)
+@click.argument("names", nargs=-1, required=True)
+def pause(names: tuple[str, ...]) -> None:
+    """Have workers take no new calls: what they hold is run."""
+    from orchestrator.inspection import pause_workers
+
+    with the_fleet() as fleet:
+        answers = pause_workers(fleet, names)
+    _tell(answers, "takes no new calls", "was asked, and has not said yet that it is paused")
+    _leave(answers)
+
+
+@command.command(epilog=NAMES)
+@click.argument("names", nargs=-1, required=True)
+def resume(names: tuple[str, ...]) -> None:
+    """Have paused workers take calls again."""
+    from orchestrator.inspection import resume_workers
+
+    with the_fleet() as fleet:
+        answers = resume_workers(fleet, names)
+    _tell(answers, "takes calls", "was asked, and has not said yet that it goes on")
+    _leave(answers)
+
+
+@command.command(epilog=NAMES)
+@click.argument("names", nargs=-1, required=True)
+@with_yes
+def stop(names: tuple[str, ...], yes: bool) -> None:
+    """Ask workers to end as by SIGTERM: running calls are finished, the others handed back."""
+    from orchestrator.inspection import stop_workers, workers_of
+    from orchestrator.inspection.workers import chosen
+
+    with the_fleet() as fleet:
+        if not yes:
+            ask(f"stop {len(chosen(workers_of(fleet), names))} processes?", yes)
+        asked = stop_workers(fleet, names)
+    for name in asked:
+        click.echo(f"{name}  was asked to stop")
+
+
+def _tell(answers: Sequence[Answer], good: str, bad: str) -> None:
+    if not answers:
+        click.echo("no live workers")
+    for answer in answers:
+        told = bad if answer.seconds is None else f"{good} ({answer.seconds * 1000:.0f} ms)"
+        click.echo(f"{answer.name}  {told}")
+
+
+def _leave(answers: Sequence[Answer]) -> None:
+    if not answers:
+        sys.exit(3)
+    if any(answer.seconds is None for answer in answers):
+        sys.exit(1)

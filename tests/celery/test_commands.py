@@ -101,8 +101,30 @@ def test_check_and_workers_ls_know_the_celery_workers(fleet: Fleet, start_celery
     assert json.loads(found.stdout)["workers"] == 2
     rows = json.loads(run("orchestrator", "workers", "ls", "--json").stdout)
     assert {int(row["pid"]) for row in rows} == set(worker.children())
-    assert {(row["name"], row["queues"], row["engine"]) for row in rows} == {(worker.node, "default", "celery")}
+    assert {(row["worker"], *row["queues"], row["engine"]) for row in rows} == {(worker.node, "default", "celery")}
     assert all(f"{APP}.add" in row["tasks"] for row in rows)
+
+
+def test_queues_and_workers_are_steered_as_far_as_celery_lets_us(
+    fleet: Fleet, start_celery: StartCelery, run: Run
+) -> None:
+    waiting = [app.add.with_options(queue="nobody").delay(number, 1) for number in range(3)]
+    worker = start_celery("-c", "2")
+    assert app.add.delay(1, 2).result(timeout=PATIENCE) == 3
+    rows = {row["name"]: row for row in json.loads(run("orchestrator", "queues", "ls", "--json").stdout)}
+    assert (rows["nobody"]["waiting"], rows["nobody"]["oldest_seconds"]) == (3, None)
+    refused = run("orchestrator", "queues", "pause", "default")
+    assert refused.returncode == 1
+    assert "control cancel_consumer default" in refused.stderr
+    assert "3 calls cancelled" in run("orchestrator", "queues", "purge", "nobody", "--yes").stdout
+    assert {future.state.message for future in waiting} == {"purged"}
+    wait_until(lambda: len(fleet.live_workers()) >= 2, PATIENCE, "both children are told of")
+    assert "control cancel_consumer" in run("orchestrator", "workers", "pause", worker.node).stderr
+    pinged = json.loads(run("orchestrator", "workers", "ping", "--json").stdout)
+    assert [answer["seconds"] is not None for answer in pinged] == [True, True]
+    assert run("orchestrator", "workers", "stop", worker.node, "--yes").returncode == 0
+    wait_until(lambda: worker.process.poll() is not None, PATIENCE, "the worker has ended")
+    assert worker.process.returncode == 0
 
 
 def test_runs_are_shown_and_cancelled(fleet: Fleet, start_celery: StartCelery, run: Run, tmp_path: Path) -> None:

@@ -3,11 +3,16 @@
 -- args: { consumer, {route, ...}, want, { {route, entry, run}, ... } claimed by a blocking read before, ttl ms,
 --         { {run, ticket}, ... } named by a message of the broker that carries the calls }
 -- returns: { {ticket, run, task, body, retries, crashes, flow_run, meta, deliveries, upstreams}, ... }
--- Runs that are past their expiry or have ended are taken off here; limits are applied here.
+-- Runs that are past their expiry or have ended are taken off here; limits are applied here. Of paused queues nothing is
+-- handed out; what a blocking read has claimed of one goes back.
 local consumer, routes, want, claimed, ttl = args[1], args[2], args[3], args[4], args[5]
 local carried = args[6] or {}
 local MOST_BYTES = 16777216 -- of bodies in one reply; a call that does not fit goes back, first in line
 local taken, size = {}, 0
+local paused, some_paused = {}, false
+if not CARRIED then
+  for _, queue in ipairs(redis.call('SMEMBERS', P .. 'paused')) do paused[queue] = true; some_paused = true end
+end
 
 local function move_due(limit)
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'delayed', '-inf', now, 'LIMIT', 0, limit)) do
@@ -54,6 +59,10 @@ local function hand_out(route, entry, id)
   if f[10] and tonumber(f[10]) <= now and not has_started(f[5], f[6]) then
     take_off(ticket)
     return end_now(id, 'K', 'expired before it started', ttl)
+  end
+  if some_paused and paused[queue_of(route)] then
+    take_off(ticket)
+    return enqueue(id, true)
   end
   size = size + #(f[4] or '')
   if size > MOST_BYTES and #taken > 0 then
@@ -108,7 +117,7 @@ if CARRIED then routes = claim_carried() end
 for _, claim in ipairs(claimed) do hand_out_whole(claim[1], claim[2], claim[3]) end
 for _, route in ipairs(routes) do
   if #taken >= want then break end
-  read_route(route)
+  if not (some_paused and paused[queue_of(route)]) then read_route(route) end
 end
 close_script()
 return cmsgpack.pack(taken)

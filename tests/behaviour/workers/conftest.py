@@ -12,6 +12,7 @@ from orchestrator import settings as all_settings
 from orchestrator.fleet import Fleet
 from orchestrator.settings import Settings
 from tests.conftest import program_or_skip, running
+from tests.support.command_line import Command, command_on
 from tests.support.servers import PROGRAMS, ServerProcess
 from tests.support.worker_process import APP, QUICK, StartWorker, WorkerProcess, clean_environment
 
@@ -44,6 +45,12 @@ def fleet(server: ServerProcess, namespace: str) -> Iterator[Fleet]:
         yield made
         fleets.use_fleet(before)
         made.close()
+
+
+@pytest.fixture
+def command(fleet: Fleet) -> Command:
+    """Run ``orchestrator ...`` on this test's fleet."""
+    return command_on(fleet)
 
 
 @pytest.fixture

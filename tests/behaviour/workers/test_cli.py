@@ -221,7 +221,7 @@ def test_workers_are_listed(fleet: Fleet, command: Command, start_worker: StartW
     worker = start_worker("-c", "1", "-n", "oven", ready=1)
     wait_until(lambda: any(fleet.live_workers().values()))
     (row,) = json.loads(command("workers", "ls", "--json").stdout)
-    assert (row["name"], row["pid"], row["queues"]) == ("oven", str(worker.children()[0]), "default")
+    assert (row["worker"], row["pid"], row["queues"]) == ("oven", worker.children()[0], ["default"])
     assert "oven" in command("workers", "ls").stdout
 
 
@@ -244,14 +244,14 @@ def test_a_bad_setting_is_one_clear_line() -> None:
 
 def test_the_private_server_can_be_kept_and_stopped(short_home: Path) -> None:
     environment = clean_environment(ORCHESTRATOR_HOME=str(short_home))
-    assert run_command(environment, "server", "status").returncode == 3
-    assert run_command(environment, "server", "start").returncode == 0
+    assert run_command(environment, "store", "status").returncode == 3
+    assert run_command(environment, "store", "start").returncode == 0
     try:
-        told = json.loads(run_command(environment, "server", "status", "--json").stdout)
+        told = json.loads(run_command(environment, "store", "status", "--json").stdout)
         assert (told["running"], told["lasting"]) == (True, True)
     finally:
-        assert run_command(environment, "server", "stop").returncode == 0
-    assert run_command(environment, "server", "status").returncode == 3
+        assert run_command(environment, "store", "stop").returncode == 0
+    assert run_command(environment, "store", "status").returncode == 3
 
 
 def test_help_and_version_are_quick_and_load_nothing_heavy() -> None:
@@ -261,7 +261,7 @@ def test_help_and_version_are_quick_and_load_nothing_heavy() -> None:
     told = subprocess.run([sys.executable, "-c", heavy], capture_output=True, text=True, cwd=ROOT, check=True)
     assert told.stdout.strip() == "[]"
     assert "orchestrator 0." in run_command(clean_environment(), "version").stdout
-    for name in ("worker", "server", "run", "task", "runs", "dead", "workers", "config", "version"):
+    for name in ("worker", "store", "server", "dev", "run", "watch", "top", "queues", "completion", "version"):
         assert run_command(clean_environment(), name, "--help").returncode == 0
 
 

@@ -1,0 +1,68 @@
+"""The options that say which runs are meant."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+if TYPE_CHECKING:
+    from orchestrator.inspection import RunFilter
+
+_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+
+def _moment(context: click.Context, option: click.Parameter, text: str | None) -> datetime | None:
+    """``90s``, ``15m``, ``1h``, ``2d``, ``1w`` before now, or ISO 8601 (local time unless it says)."""
+    if not text:
+        return None
+    try:
+        if text[-1] in _SECONDS:
+            return datetime.now(UTC) - timedelta(seconds=float(text[:-1]) * _SECONDS[text[-1]])
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise click.BadParameter(
+            f"{text!r} is neither a span such as 15m, 1h, 2d nor a moment such as 2030-01-31T14:00"
+        ) from None
+
+
+_OPTIONS: Final = (
+    click.option(
+        "--state", "states", multiple=True, metavar="STATE", help="failed, running, timedout, ... (repeatable)."
+    ),
+    click.option("--task", "tasks", multiple=True, metavar="NAME", help="Task; * and ? mean any (repeatable)."),
+    click.option("-Q", "--queue", "queues", multiple=True, metavar="NAME", help="Queue; * and ? (repeatable)."),
+    click.option("--tag", "tags", multiple=True, metavar="TAG", help="Tag; all that are given (repeatable)."),
+    click.option("--worker", "workers", multiple=True, metavar="NAME", help="Who ran it; * and ? (repeatable)."),
+    click.option("--flow-run", "flow_run", metavar="ID", help="The flow run that submitted it."),
+    click.option(
+        "--since", callback=_moment, metavar="MOMENT", help="Created after: 15m, 1h, 2d ago, or 2030-01-31T14:00."
+    ),
+    click.option("--until", callback=_moment, metavar="MOMENT", help="Created before."),
+    click.option("--text", default="", help="In the id, the task's name or the message."),
+)
+
+
+def with_filters(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command these options; it gets what they say as ``wanted``, a RunFilter (``None``: nothing was said)."""
+
+    @wraps(command)
+    def filtered(*args: Any, **told: Any) -> Any:
+        given = {
+            name: told.pop(name) for name in ("states", "tasks", "queues", "tags", "workers", "since", "until", "text")
+        }
+        given["flow_run_id"] = told.pop("flow_run")
+        return command(*args, wanted=_filter_of(given) if any(given.values()) else None, **told)
+
+    for option in reversed(_OPTIONS):
+        filtered = option(filtered)
+    return filtered
+
+
+def _filter_of(given: dict[str, Any]) -> RunFilter:
+    from orchestrator.inspection import RunFilter
+
+    return RunFilter(**given)

@@ -1,0 +1,128 @@
+"""Calls that are submitted and ended without a worker, as quickly as the store takes them."""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import Any
+
+import msgpack
+
+from brokers.contract import Delivery, Ending, Envelope, Settlement
+from brokers.redis.keys import routes_of
+from orchestrator import serializers
+from orchestrator.calls import call_context
+from orchestrator.fleet import Fleet
+from orchestrator.ids import new_run_id
+from orchestrator.outcomes import enclosed, pack_outcome
+
+TTL_MS = 600_000
+MESSAGES = {
+    Ending.COMPLETED: None,
+    Ending.FAILED: "ValueError: no luck",
+    Ending.CRASHED: "the worker died\nin the night",
+    Ending.DEAD: "given up",
+}
+
+
+class Work:
+    """A fleet's calls.
+
+    Args:
+        fleet: whose.
+        queues: where they go.
+    """
+
+    def __init__(self, fleet: Fleet, queues: tuple[str, ...] = ("q", "other")) -> None:
+        self.fleet, self.broker, self.queues = fleet, fleet.broker, queues
+        self._routes = routes_of(list(queues), "s")
+
+    def submit(
+        self,
+        task: str = "shop.pay",
+        queue: str = "q",
+        *,
+        tags: tuple[str, ...] = (),
+        flow: str | None = None,
+        parent: str | None = None,
+        kwargs: dict[str, Any] | None = None,
+        **extras: Any,
+    ) -> str:
+        """Submit one call; returns its run id."""
+        return self.submit_many(1, task, queue, tags=tags, flow=flow, parent=parent, kwargs=kwargs, **extras)[0]
+
+    def submit_many(
+        self,
+        count: int,
+        task: str = "shop.pay",
+        queue: str = "q",
+        *,
+        tags: tuple[str, ...] = (),
+        flow: str | None = None,
+        parent: str | None = None,
+        kwargs: dict[str, Any] | None = None,
+        **extras: Any,
+    ) -> list[str]:
+        """Submit some calls, oldest first."""
+        meta: dict[str, Any] = {**({"g": sorted(tags)} if tags else {}), **({"P": parent} if parent else {})}
+        packed = msgpack.packb(meta) if meta else None
+        envelopes = []
+        for _ in range(count):
+            run_id = new_run_id()
+            body, _ = serializers.pack_call(
+                (),
+                kwargs or {},
+                context=lambda run_id=run_id: call_context(task, run_id, packed),
+                limits=self.fleet.limits,
+            )  # type: ignore[misc]
+            envelopes.append(Envelope(run_id, task, f"{queue}:ds", body, flow, None, packed, extras or None))
+        return self.broker.submit(envelopes)
+
+    def take(self, most: int = 100) -> list[Delivery]:
+        """What a worker gets now."""
+        return self.broker.fetch("worker", self._routes, most)[0]
+
+    def end(
+        self, deliveries: list[Delivery], how: str = Ending.COMPLETED, worker: str = "", name: str | None = None
+    ) -> None:
+        """End them so."""
+        now, letter = time.time(), "Z" if how == Ending.DEAD else how
+        settlements = []
+        for delivery in deliveries:
+            outcome = pack_outcome(name, MESSAGES.get(how), now - 0.01, now, 1 + delivery.retries, None, worker)
+            stored = b"" if how == Ending.RETRY else enclosed(delivery.run_id, letter, outcome)
+            settlements.append(Settlement(delivery.ticket, delivery.run_id, how, stored, TTL_MS))
+        assert self.broker.complete("worker", settlements) == []
+
+    def run(self, how: str = Ending.COMPLETED, most: int = 100, worker: str = "") -> list[str]:
+        """Take some and end them so; returns which."""
+        taken = self.take(most)
+        self.end(taken, how, worker)
+        return [delivery.run_id for delivery in taken]
+
+    def something(self, dice: random.Random, known: list[str]) -> None:
+        """One random thing of all that happens to runs; new runs are added to those that are known."""
+        some = dice.sample(known, min(len(known), dice.randint(1, 5)))
+        what = dice.randrange(10)
+        if what <= 3:
+            extras = {"d": 600_000} if dice.random() < 0.1 else {}
+            known += self.submit_many(
+                dice.randint(1, 20),
+                dice.choice(("shop.pay", "shop.post", "mail.send")),
+                dice.choice(self.queues),
+                tags=tuple(dice.sample(("red", "green", "blue"), dice.randint(0, 2))),
+                flow=dice.choice((None, "flow-1", "flow-2")),
+                **extras,
+            )
+        elif what <= 6:
+            how = dice.choice((Ending.COMPLETED, Ending.COMPLETED, Ending.FAILED, Ending.CRASHED, Ending.DEAD))
+            self.run(how, dice.randint(1, 15), dice.choice(("ann", "bob", "")))
+        elif what == 7:
+            taken = self.take(3)
+            self.broker.started([(delivery.ticket, delivery.run_id) for delivery in taken])
+            self.end(taken, Ending.RETRY)
+            self.broker.move()
+        elif what == 8:
+            self.broker.cancel(some) if dice.random() < 0.5 else self.broker.replay(some)
+        else:
+            self.broker.delete(some)
