@@ -9,13 +9,14 @@ ARGS   ?=
 EXTRAS ?= dev
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format bench bench-peers chaos fuzz peers clean
+.PHONY: help setup demo test lint format docs bench bench-peers chaos fuzz peers screenshots clean
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## make .venv with everything in it (uv if there is one, else venv and pip)
 
+# OpenTelemetry's SDK is for tests/tracing only, and beside the rest: redis-py loads it in every process that finds it.
 $(STAMP): pyproject.toml
 	@set -eu; \
 	if [ ! -x $(BIN)/python ]; then \
@@ -36,8 +37,10 @@ $(STAMP): pyproject.toml
 	fi; \
 	if command -v uv >/dev/null 2>&1; then \
 	  uv pip install --quiet --python $(BIN)/python --editable '.[$(EXTRAS)]'; \
+	  uv pip install --quiet --python $(BIN)/python --target $(VENV)/spans 'opentelemetry-sdk>=1.27'; \
 	else \
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$(EXTRAS)]'; \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --target $(VENV)/spans 'opentelemetry-sdk>=1.27'; \
 	fi; \
 	touch $(STAMP)
 
@@ -57,6 +60,11 @@ format: $(STAMP) ## put the style right
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: $(STAMP) ## build the documentation in build/site; a warning is an error
+	$(BIN)/python -m docs.code.reference
+	$(BIN)/python -m docs.code.gather
+	$(BIN)/zensical build --clean --strict
+
 bench: $(STAMP) ## measure us and the bare limit (3 minutes; ARGS=--million: 2 more, --quick, --profile)
 	$(BIN)/python -m benchmarks.speed $(ARGS)
 	$(BIN)/python -m benchmarks --celery --rounds 1
@@ -73,6 +81,9 @@ fuzz: $(STAMP) ## let a fuzzer make up bytes for the decoders; FUZZ_SECONDS (60)
 peers: $(STAMP) ## three faults, put to Celery, Dramatiq, RQ, taskiq and us (6 minutes; environments in .venv-peers)
 	$(BIN)/python -m benchmarks.peers.faults $(ARGS)
 
+screenshots: $(STAMP) ## take the pictures of docs/screenshots again (5 minutes; needs chromium)
+	$(BIN)/python -m tests.server.pages.screenshots $(ARGS)
+
 clean: ## remove what the other targets made
-	rm -rf $(VENV) .venv-peers build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .venv-peers build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
