@@ -165,6 +165,18 @@ class Settings(BaseSettings):
     log_format: Annotated[Literal["text", "json"], Word] = Field("text", description="How log lines are written")
     log_lines_per_run: Annotated[int, Field(ge=0)] = Field(1000, description="How many log lines are kept per run")
 
+    server_token: SecretStr | None = Field(
+        None,
+        description="Bearer token for the JSON API of `orchestrator server`; it logs people in, too",
+    )
+    server_password: SecretStr | None = Field(
+        None, description="What people log in with at the pages of `orchestrator server`"
+    )
+    redact: str = Field(
+        "password,passwd,passphrase,token,secret,api_key,apikey,authorization,cookie",
+        description="Parts of names, separated by commas: arguments whose names contain one are not shown to people",
+    )
+
     task_default_retries: Annotated[int, Field(ge=0)] = Field(0, description="Retries of tasks that do not say")
     task_default_retry_delay_seconds: NotNegative = Field(0.0, description="Their delay before a retry")
 
@@ -207,13 +219,22 @@ class Settings(BaseSettings):
         """The keys that encrypt, the one in use first; empty when none is set."""
         return _keys_of(self.encryption_key)
 
+    @property
+    def redacted_names(self) -> tuple[str, ...]:
+        """The parts of names whose values are not shown.
+
+        >>> Settings(redact="pin, iban").redacted_names
+        ('pin', 'iban')
+        """
+        return tuple(part.strip() for part in self.redact.split(",") if part.strip())
+
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         for name, value in super().__repr_args__():
             yield name, (masked(value) if isinstance(value, str) and name in _URLS else value)
 
 
 _URLS: Final = frozenset(("redis_url", "broker_url", "celery_result_backend"))
-_SECRETS: Final = _URLS | {"secret_key", "encryption_key"}
+_SECRETS: Final = _URLS | {"secret_key", "encryption_key", "server_token", "server_password"}
 
 
 class SettingDescription(NamedTuple):

@@ -112,6 +112,9 @@ class FleetTaskRunner:
                 wanted = self._local_workers or fleet.settings.local_workers
                 self._local = local_workers_for(fleet, task) if wanted == "auto" else None
                 self._decided = True
+                run = current_flow_run.get()
+                if run is not None:
+                    run.note(run.state, fleet)  # from here on others may see its calls: let them see whose
 
 
 class _LocalSource:

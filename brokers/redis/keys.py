@@ -7,8 +7,8 @@ a cluster. The scripts build the same names in ``scripts/prelude.lua`` from the 
 key                    type       holds
 =====================  =========  ====================================================================================
 ``r:<run>``            hash       the record of a run; its fields are listed below
-``q:<route>``          stream     queued runs; route = ``<queue>:<priority><lane>``, an entry has a field ``i``, the run;
-                                  plain calls also ``t b f m``, as in the record
+``q:<route>``          stream     queued runs; route = ``<queue>:<priority><lane>``; an entry's ``i`` is the run, plain
+                                  calls have ``t b f m`` besides, as in the record
 ``d:<run>``            list       runs parked until this one has ended (``!`` at the end: also after a failure)
 ``delayed``            zset       runs by the moment (server ms) at which they are queued
 ``expiring``           zset       runs by the moment at which they are cancelled if they have not started; those on

@@ -6,9 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from orchestrator import inspection, tags
+from orchestrator import flow, inspection, tags
 from orchestrator.fleet import Fleet
 from orchestrator.inspection import Redaction, RunFilter
+from orchestrator.runtime import flow_run
 from tests.support.apps import basics as app
 from tests.support.waiting import wait_until
 
@@ -109,3 +110,18 @@ def test_deleted_runs_are_gone_and_others_stay(fleet: Fleet) -> None:
     assert [run.id for run in inspection.views_of(fleet, ids)] == ids[1:]
     assert inspection.cancel_runs(fleet, ids) == ids[1:]
     assert inspection.delete_runs(fleet, ids) == ids[1:]
+
+
+def test_a_flow_run_is_known_while_it_runs(fleet: Fleet) -> None:
+    seen: list[dict[str, bytes]] = []
+
+    @flow(name="watched")
+    def watched() -> int:
+        future = app.add.submit(1, y=1)
+        run_id = str(flow_run.id)
+        seen.append(fleet.broker.read_flow_run(run_id))
+        result = future.result(timeout=20)
+        return int(result)
+
+    assert watched() == 2
+    assert (seen[0]["flow"], seen[0]["type"]) == (b"watched", b"RUNNING")

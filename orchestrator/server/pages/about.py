@@ -1,0 +1,77 @@
+"""Version, settings and the server's health; the login page; the files that pages load; and what is not there."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Final
+
+from pydantic import SecretStr
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from brokers.urls import masked
+from orchestrator.server.pages.rendering import STATIC, missing, queries_of, render, root_of, screen
+from orchestrator.server.security import local_path
+from orchestrator.settings import Settings, describe
+
+
+def about_page(request: Request) -> Response:
+    """What runs here, how it is set, and whether the server underneath is fit."""
+    queries = queries_of(request)
+    return render(
+        request,
+        "about.html",
+        screen="/about",
+        health=queries.health(),
+        rows=settings_rows(queries.fleet.settings),
+        version=installed_version(),
+    )
+
+
+def installed_version() -> str:
+    """The version of this package."""
+    try:
+        return version("orchestrator")
+    except PackageNotFoundError:
+        return "unknown (not installed)"
+
+
+def settings_rows(settings: Settings) -> list[dict[str, Any]]:
+    """Every setting with its value; secrets are only said to be set."""
+    rows = []
+    for row in describe():
+        value = getattr(settings, row.name)
+        rows.append({"row": row, "value": _shown(value), "is_set": row.name in settings.model_fields_set})
+    return rows
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, SecretStr):
+        return "(set)" if value.get_secret_value() else ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    text = f"{value:.15g}" if isinstance(value, float) else str(value)
+    return masked(text) if "://" in text else text
+
+
+def login_page(request: Request) -> Response:
+    """Asks for the password or the token. It is the guard that judges."""
+    there = local_path(request.query_params.get("next", f"{root_of(request)}/"))
+    return render(request, "login.html", there=there, failed="failed" in request.query_params)
+
+
+def nothing_here(request: Request) -> Response:
+    """For addresses that are none of ours."""
+    return missing(request, f"The page {request.url.path}", "The rail at the side leads to what there is.")
+
+
+ROUTES: Final = [
+    Route("/about", screen(about_page)),
+    Route("/login", screen(login_page), methods=["GET"]),
+    Mount("/static", StaticFiles(directory=STATIC), name="static"),
+]
+LAST: Final = [Route("/{rest:path}", screen(nothing_here), methods=["GET"])]
