@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
-from brokers.contract import Status
+from brokers.contract import SETTLED, Status
+from brokers.errors import BrokerRefused
 from brokers.redis.broker import RedisBroker, unpack
+from brokers.redis.keys import GROUP
 
 SUBMITTED: Final = b"S"
 BEGINNING: Final = "0-0"
@@ -105,6 +107,19 @@ class Journal:
             replies = self._broker._run("rows", [some, largest_outcome])
             rows += [_row(run_id, fields) for run_id, fields in zip(some, replies, strict=True)]
         return rows
+
+
+    def holder(self, row: Row) -> str | None:
+        """The consumer that has claimed a run and not ended it; ``None``: it waits, or has ended."""
+        route, _, entry = row.ticket.partition(" ")
+        if not entry or route.startswith("@") or row.status in SETTLED:
+            return None
+        stream = self._broker.keys.stream(route)
+        try:
+            (held,) = self._broker.wires.commands([("XPENDING", stream, GROUP, entry, entry, 1)])
+        except BrokerRefused:  # nobody has read this stream yet
+            return None
+        return held[0][1].decode() if held else None
 
 
 def changes_of(entry: Any) -> list[Change]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -97,7 +97,8 @@ def detail_of(
         redaction: names whose values are not shown.
         parameter_names: of tasks that are known here, the names of their parameters.
     """
-    (row,) = Journal(fleet.broker).rows([run_id], fleet.limits.max_bytes)
+    journal = Journal(fleet.broker)
+    (row,) = journal.rows([run_id], fleet.limits.max_bytes)
     if row.status == Status.UNKNOWN:
         return None
     (body,) = fleet.broker.wires.commands([("HGET", fleet.broker.keys.record(run_id), "b")])
@@ -110,7 +111,9 @@ def detail_of(
         except SerializationError as error:
             note = str(error)
     result, error_text = _end_of(row, redaction)
-    return RunDetail(view_of(row), parameters, note or None, result, error_text)
+    run = view_of(row)
+    run = replace(run, worker=run.worker or journal.holder(row))
+    return RunDetail(run, parameters, note or None, result, error_text)
 
 
 def view_of(row: Row) -> RunView:
@@ -159,7 +162,7 @@ def _moment(seconds: float | None) -> datetime | None:
 def _outcome_of(row: Row) -> tuple[State[Any], datetime | None, datetime | None, str | None]:
     """The state, when the last attempt began and ended, and who ran it. The result itself is not restored."""
     if row.status not in SETTLED:
-        return open_state(row.run_id, row.status, row.retries, row.crashes), _moment(row.started_at), None, None
+        return _with_last_failure(row), _moment(row.started_at), None, None
     fields = _fields_of(row)
     if fields is None:  # too large for a list, written by a script, or unreadable: the state without its data
         state = read_outcome(row.run_id, row.status, row.outcome if row.outcome else b"\0")
@@ -169,6 +172,17 @@ def _outcome_of(row: Row) -> tuple[State[Any], datetime | None, datetime | None,
     name, message, started, ended, run_count, _, worker = fields
     state = State(type_of(row.status), name or None, message, task_run_id=row.run_id, run_count=run_count)
     return state, _moment(started), _moment(ended), worker or None
+
+
+def _with_last_failure(row: Row) -> State[Any]:
+    """The state of a run that has not ended; one that waits for its next attempt says why the last one failed."""
+    state = open_state(row.run_id, row.status, row.retries, row.crashes)
+    if row.status != Status.DELAYED or not row.retries or not row.outcome:
+        return state
+    if row.outcome[:1] == b"\0":  # its process was killed for it
+        return state.copy(message=row.outcome[1:].partition(b"\0")[0].decode("utf-8", "replace"))
+    fields = _fields_of(row._replace(status=Status.FAILED))  # as what the attempt's outcome was written
+    return state.copy(message=fields[1]) if fields else state
 
 
 def _fields_of(row: Row) -> list[Any] | None:

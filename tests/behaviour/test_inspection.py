@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,7 @@ from orchestrator import flow, inspection, tags
 from orchestrator.fleet import Fleet
 from orchestrator.inspection import Redaction, RunFilter
 from orchestrator.runtime import flow_run
+from tests.support import signals
 from tests.support.apps import basics as app
 from tests.support.waiting import wait_until
 
@@ -125,3 +127,24 @@ def test_a_flow_run_is_known_while_it_runs(fleet: Fleet) -> None:
 
     assert watched() == 2
     assert (seen[0]["flow"], seen[0]["type"]) == (b"watched", b"RUNNING")
+
+
+def test_a_run_that_waits_for_another_attempt_says_why(fleet: Fleet) -> None:
+    future = app.fail.with_options(retries=1, retry_delay_seconds=600).submit("the mail server is away")
+    run_id = str(future.task_run_id)
+    wait_until(lambda: inspection.views_of(fleet, [run_id])[0].state_name == "AwaitingRetry", 20)
+    assert inspection.views_of(fleet, [run_id])[0].message == "ValueError: the mail server is away"
+    future.cancel()
+
+
+def test_a_running_run_says_who_runs_it(fleet: Fleet, tmp_path: Path) -> None:
+    entered, go_on = str(tmp_path / "entered"), str(tmp_path / "go_on")
+    future = app.hold.submit(entered, go_on)
+    signals.wait_for(entered)
+    detail = inspection.detail_of(fleet, str(future.task_run_id), Redaction())
+    signals.give(go_on)
+    future.wait(20)
+    ended = inspection.detail_of(fleet, str(future.task_run_id), Redaction())
+    assert detail is not None
+    assert ended is not None
+    assert detail.run.worker == ended.run.worker != ""
