@@ -83,10 +83,10 @@ class FlowRun:
                 self._hash = hashlib.sha256(self.run_id.encode()).hexdigest()
         return self._hash
 
-    def note(self, state: State[Any], fleet: Any = None) -> None:
-        """The run is in this state now; written to the store of ``fleet``, else where one is in use."""
+    def note(self, state: State[Any]) -> None:
+        """The run is in this state now; written to the store where one is in use."""
         self.state = state
-        fleet = fleet or _fleet_in_use()
+        fleet = _fleet_in_use()
         if fleet is None:
             return
         try:

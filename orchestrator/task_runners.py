@@ -60,6 +60,7 @@ class FleetTaskRunner:
     def __init__(self, local_workers: str | None = None) -> None:
         self._local_workers = local_workers
         self._decided = False
+        self._told = False  # whether the store knows of the flow run
         self._local: Any = None
         self._flushed: Callable[[], None] | None = None
         self._lock = threading.Lock()
@@ -92,10 +93,13 @@ class FleetTaskRunner:
     ) -> PrefectFutureList[Any]:
         from orchestrator.calls import send_calls
 
-        in_flow = current_flow_run.get() is not None
-        if in_flow and not self._decided:
+        run = current_flow_run.get()
+        if run is not None and not self._decided:
             self._decide(task)
-        futures = send_calls(task, rows, wait_for, soon=in_flow)
+        futures = send_calls(task, rows, wait_for, soon=run is not None)
+        if run is not None and not self._told:
+            self._told = True
+            run.note(run.state)  # from here on others see its calls: let them see whose
         if self._local is not None:
             self._local.expect(task, futures)
         return futures
@@ -112,9 +116,6 @@ class FleetTaskRunner:
                 wanted = self._local_workers or fleet.settings.local_workers
                 self._local = local_workers_for(fleet, task) if wanted == "auto" else None
                 self._decided = True
-                run = current_flow_run.get()
-                if run is not None:
-                    run.note(run.state, fleet)  # from here on others may see its calls: let them see whose
 
 
 class _LocalSource:

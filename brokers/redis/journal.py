@@ -108,7 +108,6 @@ class Journal:
             rows += [_row(run_id, fields) for run_id, fields in zip(some, replies, strict=True)]
         return rows
 
-
     def holder(self, row: Row) -> str | None:
         """The consumer that has claimed a run and not ended it; ``None``: it waits, or has ended."""
         route, _, entry = row.ticket.partition(" ")

@@ -51,8 +51,14 @@ def wait_answer(tools: Celery, worker: CeleryWorker) -> None:
 
 def processes_of(tools: Celery, worker: CeleryWorker) -> list[int]:
     """The children of its pool, as ``inspect stats`` tells."""
-    answer = tools.control.inspect(destination=[worker.node], timeout=5.0).stats() or {}
-    return list(answer.get(worker.node, {}).get("pool", {}).get("processes", []))
+    answer: dict[str, Any] = {}
+
+    def answered() -> bool:  # it may be too busy to answer in time
+        answer.update(tools.control.inspect(destination=[worker.node], timeout=5.0).stats() or {})
+        return worker.node in answer
+
+    wait_until(answered, PATIENCE, "the worker tells of itself")
+    return list(answer[worker.node].get("pool", {}).get("processes", []))
 
 
 def asked(run: Run, worker: CeleryWorker, what: str) -> Any:
