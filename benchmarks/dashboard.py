@@ -28,7 +28,7 @@ from brokers.contract import Envelope, Settlement
 from brokers.embedded import EmbeddedServer
 from brokers.redis.keys import routes_of
 from orchestrator import serializers
-from orchestrator.calls import call_context
+from orchestrator.envelopes import call_context
 from orchestrator.fleet import Fleet, use_fleet
 from orchestrator.ids import new_run_id
 from orchestrator.outcomes import enclosed, pack_outcome

@@ -157,7 +157,7 @@ def least(rounds: list[dict[str, float]]) -> dict[str, float]:
 def _sending(watch: Stopwatch) -> Any:
     from brokers.redis.dialogue import Dialogue
     from orchestrator import serializers
-    from orchestrator.calls import Frame
+    from orchestrator.envelopes import Frame
     from orchestrator.fleet import Fleet
     from orchestrator.tasks import Task
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import logging
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import copy_context
@@ -137,7 +138,7 @@ class _LocalSource:
         """It is known what they wait for: free threads."""
 
 
-class _LocalTaskRunner:
+class _LocalTaskRunner(ABC):
     """What the runners of this machine share: dependencies wait without occupying a thread."""
 
     def __init__(self, max_workers: int | None) -> None:
@@ -150,7 +151,8 @@ class _LocalTaskRunner:
         self._source = _LocalSource(self._cancel)
 
     def start(self) -> None:
-        """A flow begins."""
+        """A flow begins; the executor is made at its first call."""
+        return None
 
     def stop(self, at_once: bool = False) -> None:
         """The flow has ended: its calls are waited for, as leaving an executor does. At once: they are cancelled."""
@@ -160,13 +162,15 @@ class _LocalTaskRunner:
             self._executor.shutdown(wait=not at_once, cancel_futures=at_once)
             self._executor = None
 
+    @abstractmethod
     def _make_executor(self) -> concurrent.futures.Executor:
-        raise NotImplementedError
+        """Where the calls run."""
 
+    @abstractmethod
     def _enqueue(
         self, future: PrefectFuture[Any], task: Task[..., Any], args: Sequence[Any], kwargs: dict[str, Any]
     ) -> concurrent.futures.Future[State[Any]]:
-        raise NotImplementedError
+        """Have one call run there, now that what it waits for has ended."""
 
     def map(
         self, task: Task[..., Any], rows: Rows | Sequence[Arguments], wait_for: Iterable[Any] | None = None

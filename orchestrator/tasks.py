@@ -308,7 +308,8 @@ class Task(Generic[P, R]):
         Raises:
             ValueError: an option is wrong. See also :meth:`delay`.
         """
-        from orchestrator.calls import CallOptions, send_call
+        from orchestrator.calls import send_call
+        from orchestrator.envelopes import CallOptions
 
         options = CallOptions.checked(countdown, eta, expires, priority, queue, idempotency_key)
         return send_call(self, self.arguments(args, kwargs or {}), kwargs or {}, wait_for=wait_for, options=options)

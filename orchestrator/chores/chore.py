@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import threading
+from abc import ABC, abstractmethod
 
 from orchestrator.errors import BrokerError, BrokerRefused
 
 log = logging.getLogger("orchestrator.chores")
 
 
-class Chore:
+class Chore(ABC):
     """A thread that does something now and then. ``stop`` before ``start``, or twice, is fine; ``stop`` waits."""
 
     name = "chore"
@@ -22,9 +23,9 @@ class Chore:
         self._thread: threading.Thread | None = None
         self._told: set[str] = set()
 
+    @abstractmethod
     def run_once(self) -> float:
         """Do it; returns the seconds to sleep. May raise BrokerError: it is tried again soon."""
-        raise NotImplementedError
 
     def start(self) -> None:
         if self._thread is None and not self._stopping.is_set():

@@ -98,7 +98,7 @@ def shown_call(
 
     Args:
         body: the packed call.
-        context: what it was signed or encrypted for, see ``orchestrator.calls.call_context``.
+        context: what it was signed or encrypted for, see ``orchestrator.envelopes.call_context``.
         redaction: what is not shown.
         names: the names of the task's parameters, where they are known; others are ``args[0]`` and so on.
 

@@ -13,7 +13,7 @@ import msgpack
 from brokers.contract import SETTLED, Status
 from brokers.redis.journal import Journal, Row
 from orchestrator import serializers
-from orchestrator.calls import call_context
+from orchestrator.envelopes import call_context
 from orchestrator.errors import SerializationError
 from orchestrator.fleet import Fleet
 from orchestrator.ids import created_at

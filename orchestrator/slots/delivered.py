@@ -11,8 +11,8 @@ import msgpack
 
 from brokers.contract import Delivery, Ending, Settlement, Status
 from orchestrator import registry, serializers
-from orchestrator.calls import OLDEST, VERSION, call_context, queue_of
 from orchestrator.engine import Again, Attempt, Behind, Verdict, state_of_error
+from orchestrator.envelopes import OLDEST, VERSION, call_context, queue_of
 from orchestrator.errors import (
     MissingResult,
     OrchestratorError,

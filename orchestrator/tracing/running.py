@@ -41,7 +41,7 @@ async def run_attempt_async(attempt: Attempt) -> Verdict:
 def _processing(attempt: Attempt) -> Iterator[Span]:
     from opentelemetry.trace import SpanKind
 
-    from orchestrator.calls import queue_of
+    from orchestrator.envelopes import queue_of
 
     queue = queue_of(attempt.ticket) or "unknown"
     parent, links = _origin(attempt.trace)

@@ -293,7 +293,11 @@ def later_packages(folder: Path, *changes: tuple[str, str, str]) -> Path:
     return folder
 
 
-CALLS, ARGUMENTS, OUTCOMES = "orchestrator/calls.py", "orchestrator/serializers/calls.py", "orchestrator/outcomes.py"
+CALLS, ARGUMENTS, OUTCOMES = (
+    "orchestrator/envelopes.py",
+    "orchestrator/serializers/calls.py",
+    "orchestrator/outcomes.py",
+)
 SUBMIT, SEND_ONE = "brokers/redis/scripts/submit.lua", "brokers/redis/scripts/send.lua"
 NEXT_VERSION = (CALLS, "VERSION: int = 1\n", "VERSION: int = 2\n")
 WITH_MORE_IN_EVERYTHING = (

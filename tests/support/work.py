@@ -11,7 +11,7 @@ import msgpack
 from brokers.contract import Delivery, Ending, Envelope, Settlement
 from brokers.redis.keys import routes_of
 from orchestrator import serializers
-from orchestrator.calls import call_context
+from orchestrator.envelopes import call_context
 from orchestrator.fleet import Fleet
 from orchestrator.ids import new_run_id
 from orchestrator.outcomes import enclosed, pack_outcome

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from brokers.contract import Delivery, Status
 from orchestrator import serializers, task
-from orchestrator.calls import call_context
+from orchestrator.envelopes import call_context
 from orchestrator.errors import EncryptionKeyMissing, SerializationError, UntrustedPayload
 from orchestrator.ids import new_run_id
 from orchestrator.outcomes import enclosed, flow_message, message_of_flow, pack_outcome, read_outcome

@@ -12,8 +12,8 @@ from django.utils.module_loading import import_string
 from brokers.contract import Status
 from brokers.redis.journal import Journal
 from orchestrator import serializers
-from orchestrator.calls import call_context
 from orchestrator.contrib.django.framework import base, exceptions
+from orchestrator.envelopes import call_context
 from orchestrator.errors import SerializationError
 from orchestrator.fleet import Fleet, current_fleet
 from orchestrator.inspection.views import RunView, view_of
