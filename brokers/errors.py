@@ -4,8 +4,9 @@ The tree (``OrchestratorError`` is the root of every error of this project)::
 
     OrchestratorError
     ├── BrokerError                 something about carriage
-    │   ├── BrokerUnavailable       nobody answers, or not in time; nothing was half-sent
-    │   ├── BrokerRefused           it answered and said no (password, ACL, certificate, memory, version)
+    │   ├── BrokerUnavailable       nobody answers, or not in time; says what was sent
+    │   ├── BrokerConflict          somebody else has changed it meanwhile; nothing was written
+    │   ├── BrokerRefused           it answered with a refusal (password, ACL, certificate, memory, version)
     │   │   ├── AuthenticationFailed
     │   │   ├── TLSFailed
     │   │   ├── UnsupportedServer
@@ -26,14 +27,36 @@ class OrchestratorError(Exception):
 
 
 class BrokerError(OrchestratorError):
-    """Something about carrying calls went wrong."""
+    """Something about carrying calls went wrong.
+
+    Attributes:
+        reply_lost: the server may have done what it was asked to do.
+        queued_run_ids: of the calls that were to be sent, those that are queued all the same, and will run.
+        doubtful_run_ids: those that may be queued, because the reply was lost.
+
+    ``PrefectFuture(run_id)`` is a handle on such a call::
+
+        try:
+            shop.load.map(range(20_000))
+        except BrokerError as error:
+            kept = [PrefectFuture(run_id) for run_id in error.queued_run_ids]
+    """
+
+    reply_lost = False
+    queued_run_ids: tuple[str, ...] = ()
+    doubtful_run_ids: tuple[str, ...] = ()
 
 
 class BrokerUnavailable(BrokerError):
-    """The server does not answer, or not in time. Nothing was half-sent.
+    """The server does not answer, or not in time.
 
-    When only the reply was lost, the call may be stored: a call with an ``idempotency_key`` is safe to repeat.
+    The message says whether nothing was sent. When only the reply was lost, a call may be queued: its run id is in
+    ``doubtful_run_ids``, and a call with an ``idempotency_key`` is safe to repeat.
     """
+
+
+class BrokerConflict(BrokerError):
+    """What was to be written has been changed by somebody else, or is there already. Nothing was written."""
 
 
 class BrokerRefused(BrokerError):
@@ -53,7 +76,7 @@ class UnsupportedServer(BrokerRefused):
 
 
 class StoreFull(BrokerRefused):
-    """The server is out of memory and refuses to store more."""
+    """The server is out of memory, or cannot write to its disk, and refuses to store more."""
 
 
 class QueueFull(BrokerRefused):

@@ -147,7 +147,7 @@ class _Parts(NamedTuple):
 
 def _parse(url: str) -> ServerAddress:
     parts = _split(url)
-    place = _place(parts)  # before the options: a forgotten host is the likelier reason of a strange option
+    place = _place(parts)  # before the options: a forgotten host is the likelier reason of an unknown option
     options = _options(parts)
     if place.db and "db" in options:
         raise _Misread("db", "given twice, in the path and as an option")

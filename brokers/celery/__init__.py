@@ -7,6 +7,8 @@ and completed as on engine 1. So a message that comes twice, late, or to a worke
 ``messages``   pure: which calls travel together, what a message looks like to Celery
 ``topology``   queues: their names, kinds and where dead messages go
 ``publisher``  one connection of a process; fails within its time, confirms what it says
-``broker``     the contract's verbs: write, publish, note that it was published
+``runs``       sends calls: written, published, noted as published
+``carrier``    what a worker needs: claim a message's calls
+``broker``     the facets of a Redis store, with these two
 ``relay``      publishes what scripts have queued, and what a sender that died has left
 """

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from kombu import Connection, Producer
 
+from brokers.deadline import within
 from brokers.errors import BrokerError, BrokerRefused, BrokerUnavailable
 from brokers.urls import masked
 
@@ -80,6 +81,7 @@ class Publisher:
         self._connection: Any = None
         self._producer: Any = None
         self._confirmations: _Confirmations | None = None
+        _import_transport(url)
 
     @property
     def where(self) -> str:
@@ -93,7 +95,7 @@ class Publisher:
             BrokerUnavailable: it does not answer in time; some of the messages may have arrived.
             BrokerRefused: it answers, and says no (rights, a queue of another kind).
         """
-        deadline = time.monotonic() + self._timeout
+        deadline = within(self._timeout)
         with self._guarded(deadline):
             fresh = self._connection is None
             try:
@@ -114,7 +116,7 @@ class Publisher:
         Raises:
             BrokerUnavailable, BrokerRefused: see :meth:`publish`.
         """
-        deadline = time.monotonic() + self._timeout
+        deadline = within(self._timeout)
         with self._guarded(deadline):
             try:
                 self._open(deadline)
@@ -199,8 +201,10 @@ class Publisher:
         refused = _refusal(error)
         if refused is not None:
             return BrokerRefused(f"{self.where}: {refused}")
-        told = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        return BrokerUnavailable(f"{self.where} does not answer ({told}). Is ORCHESTRATOR_BROKER_URL right, is it up?")
+        reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        return BrokerUnavailable(
+            f"{self.where} does not answer ({reason}). Is ORCHESTRATOR_BROKER_URL right, is it up?"
+        )
 
 
 class _Guard:
@@ -226,6 +230,12 @@ def connection_to(url: str, connect_timeout_seconds: float, timeout_seconds: flo
     else:
         options = {}
     return Connection(kombu_url(url), connect_timeout=connect_timeout_seconds, transport_options=options, heartbeat=0)
+
+
+def _import_transport(url: str) -> None:
+    """Now, not in the thread that publishes first: a process that is forked meanwhile could never import it again."""
+    with suppress(Exception):  # what is wrong with the URL is for whoever connects
+        connection_to(url, 1.0, 1.0)
 
 
 def _left(deadline: float) -> float:

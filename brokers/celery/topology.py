@@ -59,7 +59,7 @@ class Topology:
     def name_of_route(self, route: str) -> str:
         """The queue's name on the broker for a route of ours such as ``default:ds``."""
         queue, _, letters = route.rpartition(":")
-        return self.name(queue, _PRIORITY_OF_LETTER[letters[0]])
+        return self.name(queue, _PRIORITY_OF_LETTER[letters[0].lower()])
 
     @property
     def dead_name(self) -> str:

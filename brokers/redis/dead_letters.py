@@ -1,29 +1,28 @@
-"""Dead letters as a collection: count, forget, drop those whose records have expired."""
+"""Dead letters: runs that were given up, kept for a while to be looked at and replayed."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .broker import RedisBroker
+from brokers.records import in_portions
+from brokers.stored import text
+
+from .store import RedisStore
 
 
-def count(broker: RedisBroker) -> int:
-    """How many there are."""
-    (number,) = broker.wires.commands([("ZCARD", broker.keys.dead)])
-    return int(number)
+class RedisDeadLetters:
+    """See :class:`brokers.base.DeadLetters`."""
 
+    def __init__(self, store: RedisStore) -> None:
+        self._store = store
 
-def forget(broker: RedisBroker, run_ids: Sequence[str]) -> int:
-    """Take runs off the list of dead letters; their records and logs are deleted. Returns how many were on it.
+    def newest(self, count: int = 100) -> list[str]:
+        (ids,) = self._store.look([("ZREVRANGE", self._store.keys.dead, 0, count - 1)])
+        return [text(run_id) for run_id in ids or ()]
 
-    A run that was replayed meanwhile is not on the list any more, and keeps its record.
-    """
-    keys, forgotten = broker.keys, 0
-    for first in range(0, len(run_ids), 500):
-        some = run_ids[first : first + 500]
-        gone = broker.wires.commands([("ZREM", keys.dead, run_id) for run_id in some])
-        mine = [run_id for run_id, removed in zip(some, gone, strict=True) if removed]
-        if mine:
-            broker.wires.commands([("UNLINK", keys.record(run_id), keys.log(run_id)) for run_id in mine])
-        forgotten += len(mine)
-    return forgotten
+    def count(self) -> int:
+        (number,) = self._store.look([("ZCARD", self._store.keys.dead)])
+        return int(number or 0)
+
+    def forget(self, run_ids: Sequence[str]) -> int:
+        return sum(len(self._store.run_once("delete", [some, 1])) for some in in_portions(run_ids))

@@ -2,33 +2,55 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
-from .broker import RedisBroker
+from brokers.errors import BrokerUnavailable
+
+from .store import RedisStore
 
 NEARLY_FULL: Final = 0.9
 
 _COMMANDS: Final = """
 client|setname select info time ping eval evalsha
-exists del unlink persist pexpire get set incr
+exists del unlink persist pexpire pttl get set incr
 hset hget hmget hgetall hdel hincrby hstrlen
-rpush lpop ltrim lrange
+rpush lpush lpop llen ltrim lrange
 sadd srem sismember smembers
 zadd zrem zcard zcount zscore zrange zrevrange zrangebyscore zremrangebyscore
-xadd xread xreadgroup xautoclaim xack xdel xtrim xlen xrange xrevrange xpending
+xadd xread xreadgroup xautoclaim xclaim xack xdel xtrim xlen xrange xrevrange xpending
 xgroup|create xgroup|delconsumer xinfo|consumers xinfo|groups
 """
 PERMISSIONS: Final = tuple(_COMMANDS.split())
 """Every command that the project sends or that its scripts call."""
 
 
-def warnings(broker: RedisBroker) -> list[str]:
-    """What an operator should mend about a server, one sentence each; empty when all is well.
+class RedisHealth:
+    """See :class:`brokers.base.Health`."""
 
-    Raises:
-        BrokerError: it does not answer.
-    """
-    facts = server_facts(broker)
+    def __init__(self, store: RedisStore) -> None:
+        self._store = store
+
+    def ping(self) -> None:
+        self._store.wires.commands([("PING",)])
+
+    def is_reachable(self) -> bool:
+        try:
+            self.ping()
+        except BrokerUnavailable:
+            return False
+        return True
+
+    def facts(self) -> dict[str, str]:
+        replies = self._store.wires.commands([("INFO", "memory"), ("INFO", "persistence")])
+        lines = [line for reply in replies for line in reply.decode().splitlines() if ":" in line]
+        return dict(line.split(":", 1) for line in lines)
+
+    def warnings(self) -> list[str]:
+        return _warnings(self.facts())
+
+
+def _warnings(facts: Mapping[str, str]) -> list[str]:
     found: list[str] = []
     policy = facts.get("maxmemory_policy", "noeviction")
     if policy != "noeviction":
@@ -44,13 +66,6 @@ def warnings(broker: RedisBroker) -> list[str]:
     if facts.get("aof_last_write_status", "ok") != "ok":
         found.append("the last write of the append-only file failed: look at the server's disk and log.")
     return found
-
-
-def server_facts(broker: RedisBroker) -> dict[str, str]:
-    """What it says of its memory and persistence, by the names of ``INFO``. Raises BrokerError."""
-    replies = broker.wires.commands([("INFO", "memory"), ("INFO", "persistence")])
-    lines = [line for reply in replies for line in reply.decode().splitlines() if ":" in line]
-    return dict(line.split(":", 1) for line in lines)
 
 
 def acl_rules(namespace: str, user: str) -> str:

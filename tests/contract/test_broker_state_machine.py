@@ -9,24 +9,25 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from brokers.contract import SETTLED, Delivery, Ending, Status
+from brokers.framed_calls import FramedCalls
+from brokers.messages import FINAL_STATUSES, AckKind, Delivery, Envelope, Status
 from brokers.redis.broker import RedisBroker
-from brokers.redis.wire import Wires
-from orchestrator.ids import new_run_id
+from brokers.redis.transport.connection import Wires
+from orchestrator.runs.run_ids import new_map_run_ids, new_run_id
 from tests.support.carriage import ROUTES, Calls, assert_nothing_left
 
 CONSUMERS = ("w1", "w2", "w3")
 MAX_DELIVERIES = 3
 FINAL = {
-    Ending.COMPLETED: Status.COMPLETED,
-    Ending.FAILED: Status.FAILED,
-    Ending.CANCELLED: Status.CANCELLED,
-    Ending.CRASHED: Status.CRASHED,
-    Ending.DEAD: Status.CRASHED,
+    AckKind.COMPLETED: Status.COMPLETED,
+    AckKind.FAILED: Status.FAILED,
+    AckKind.CANCELLED: Status.CANCELLED,
+    AckKind.CRASHED: Status.CRASHED,
+    AckKind.DEAD: Status.CRASHED,
 }
 
 
-@dataclass
+@dataclass(eq=False)
 class Run:
     """What the model knows of a run."""
 
@@ -42,7 +43,7 @@ class Run:
 
     @property
     def settled(self) -> bool:
-        return self.status in SETTLED
+        return self.status in FINAL_STATUSES
 
     def end(self, status: bytes) -> None:
         """It ends, and sets free or settles what waits for it."""
@@ -79,6 +80,8 @@ class BrokerMachine(RuleBasedStateMachine):
         self.calls = Calls(self.broker)
         self.runs: list[Run] = []
         self.stale: list[Delivery] = []
+        self.envelopes: list[Envelope] = []
+        self.ends_of_deleted = 0
 
     def pick(self, data: Any, runs: list[Run]) -> Run:
         return data.draw(st.sampled_from(runs))  # type: ignore[no-any-return]
@@ -97,12 +100,20 @@ class BrokerMachine(RuleBasedStateMachine):
 
     @rule(data=st.data(), lenient=st.booleans())
     def submit(self, data: Any, lenient: bool) -> None:
-        some = data.draw(st.lists(st.sampled_from(self.runs), max_size=3, unique_by=id)) if self.runs else []
+        self._submit_after(data.draw(self._some_runs()) if self.runs else [], lenient)
+
+    def _some_runs(self) -> st.SearchStrategy[list[Run]]:
+        """Some here and there, or some side by side, as the members of a map are."""
+        places = st.integers(0, len(self.runs) - 1)
+        here_and_there = st.lists(st.sampled_from(self.runs), max_size=3, unique_by=id)
+        return here_and_there | st.tuples(places, st.integers(1, 12)).map(lambda at: self.runs[at[0] : sum(at)])
+
+    def _submit_after(self, some: list[Run], lenient: bool) -> None:
         run = Run(new_run_id())
-        self.envelope = self.calls.envelope(
-            run.run_id, **{"leniently_after" if lenient else "after": tuple(upstream.run_id for upstream in some)}
-        )
-        self.broker.submit([self.envelope])
+        run_ids = tuple(upstream.run_id for upstream in some)
+        after, leniently_after = ((), run_ids) if lenient else (run_ids, ())
+        self.envelopes = [self.calls.envelope(run.run_id, after=after, leniently_after=leniently_after)]
+        self.broker.runs.submit(self.envelopes)
         self.runs.append(run)
         if not lenient and any(upstream.settled and upstream.status != Status.COMPLETED for upstream in some):
             for upstream in some:  # those that come before the failed one got it as a dependant
@@ -117,15 +128,44 @@ class BrokerMachine(RuleBasedStateMachine):
         if run.open:
             run.status = Status.PARKED
 
+    @rule(count=st.integers(1, 12))
+    def submit_map(self, count: int) -> None:
+        runs = [Run(run_id) for run_id in new_map_run_ids(count)]
+        self.envelopes = [self.calls.envelope(run.run_id) for run in runs]
+        self.broker.runs.submit(self.envelopes)
+        self.runs += runs
+
     @precondition(lambda self: self.runs)
-    @rule()
-    def submit_the_last_one_again(self) -> None:
-        self.broker.submit([self.envelope])
+    @rule(data=st.data(), lenient=st.booleans(), shared=st.booleans())
+    def submit_chain(self, data: Any, lenient: bool, shared: bool) -> None:
+        """A map over runs that were sent side by side, or all of its calls behind one of them."""
+        first, count = data.draw(st.tuples(st.integers(0, len(self.runs) - 1), st.integers(4, 12)))
+        some = [self.runs[first]] * count if shared else self.runs[first : first + count]
+        runs = [Run(run_id) for run_id in new_map_run_ids(len(some))]
+        upstreams = [[(upstream.run_id, lenient)] for upstream in some]
+        framed = FramedCalls(self.calls.envelope(), [run.run_id for run in runs], [b"body"] * len(runs), upstreams)
+        self.envelopes = list(framed)
+        self.broker.runs.submit(framed)
+        self.runs += runs
+        for run, upstream in zip(runs, some, strict=True):
+            if not upstream.settled:
+                upstream.dependants.append((run, lenient))
+                run.open, run.status = 1, Status.PARKED
+            elif upstream.status != Status.COMPLETED and not lenient:
+                run.end(Status.NOT_READY)
+
+    @precondition(lambda self: self.envelopes)
+    @rule(data=st.data())
+    def submit_the_last_ones_again(self, data: Any) -> None:
+        divided = data.draw(st.integers(0, len(self.envelopes)))
+        for some in (self.envelopes[:divided], self.envelopes[divided:]):
+            if some:
+                self.broker.runs.submit(some)
 
     @rule()
     def submit_one_that_expires(self) -> None:
         run = Run(self.calls.submit(x=0))
-        self.envelope = self.calls.envelope(run.run_id)
+        self.envelopes = [self.calls.envelope(run.run_id)]
         self.runs.append(run)
         self.calls.move_until(lambda: self.calls.status(run.run_id) != Status.QUEUED)
         run.end(Status.CANCELLED)
@@ -135,15 +175,16 @@ class BrokerMachine(RuleBasedStateMachine):
     def fetch(self, consumer: str, want: int) -> None:
         self.queue_retries()
         waiting = {run.run_id: run for run in self.runs if run.status == Status.QUEUED and run.held is None}
-        taken, _ = self.broker.fetch(consumer, ROUTES, want)
-        assert len(taken) == min(want, len(waiting))
+        taken, _ = self.broker.deliveries.fetch(consumer, ROUTES, want)
+        # Of a map of which some have ended it may be a part, and the next fetch brings more.
+        assert min(1, len(waiting)) <= len(taken) <= min(want, len(waiting))
         for delivery in taken:
             run = waiting[delivery.run_id]
             assert (delivery.retries, delivery.crashes) == (run.retries, run.crashes)
             run.held, run.holder = delivery, consumer
 
     @precondition(lambda self: self.held)
-    @rule(data=st.data(), how=st.sampled_from([*FINAL, Ending.RETRY, Ending.HAND_BACK]))
+    @rule(data=st.data(), how=st.sampled_from([*FINAL, AckKind.RETRY, AckKind.HAND_BACK]))
     def settle(self, data: Any, how: str) -> None:
         run = self.pick(data, self.held)
         assert run.held is not None
@@ -154,12 +195,33 @@ class BrokerMachine(RuleBasedStateMachine):
         else:
             cancelled = run.status == Status.CANCELLING
             run.come_back()
-            if how == Ending.RETRY and not cancelled:
+            if how == AckKind.RETRY and not cancelled:
                 run.retries += 1
                 run.status = Status.DELAYED
 
+    @rule(data=st.data(), consumer=st.sampled_from(CONSUMERS))
+    def settle_many(self, data: Any, consumer: str) -> None:
+        some = [run for run in self.held if run.holder == consumer]
+        how = data.draw(st.lists(st.sampled_from(list(FINAL)), min_size=len(some), max_size=len(some)))
+        acks = [
+            self.calls.ack(run.held, letter, b"one of many") for run, letter in zip(some, how, strict=True) if run.held
+        ]
+        assert self.broker.deliveries.complete(consumer, acks) == []
+        self.stale += [run.held for run in some if run.held is not None]
+        for run, letter in zip(some, how, strict=True):
+            run.end(FINAL[letter])
+
+    @rule()
+    def purge(self) -> None:
+        waiting = [run for run in self.runs if run.status == Status.QUEUED and run.held is None]
+        if any(run.dependants for run in waiting):
+            return  # who is queued because they end may be purged, too, or may not
+        assert self.broker.queues.purge("q") == len(waiting)
+        for run in waiting:
+            run.end(Status.CANCELLED)
+
     @precondition(lambda self: self.stale)
-    @rule(data=st.data(), how=st.sampled_from([*FINAL, Ending.RETRY, Ending.HAND_BACK]))
+    @rule(data=st.data(), how=st.sampled_from([*FINAL, AckKind.RETRY, AckKind.HAND_BACK]))
     def settle_with_an_old_ticket(self, data: Any, how: str) -> None:
         assert not self.calls.end(data.draw(st.sampled_from(self.stale)), how, b"too late")
 
@@ -168,7 +230,7 @@ class BrokerMachine(RuleBasedStateMachine):
     def note_as_running(self, data: Any) -> None:
         run = self.pick(data, self.held)
         assert run.held is not None
-        stop = self.broker.started([(run.held.ticket, run.run_id)])
+        stop = self.broker.deliveries.started([(run.held.ticket, run.run_id)])
         assert stop == ([run.run_id] if run.status == Status.CANCELLING else [])
         if not stop:
             run.status = Status.RUNNING
@@ -177,10 +239,10 @@ class BrokerMachine(RuleBasedStateMachine):
     def crash(self, consumer: str, in_peace: bool, data: Any) -> None:
         lost = [run for run in self.held if run.holder == consumer]
         guilty = [] if in_peace or not lost else data.draw(st.lists(st.sampled_from(lost), unique_by=id))
-        moved = self.broker.take_over(
+        moved = self.broker.deliveries.take_over(
             consumer,
             running={run.run_id: "killed" for run in guilty},
-            charge_noted=not in_peace,
+            charge_running=not in_peace,
             max_deliveries=MAX_DELIVERIES,
         )
         assert moved == len(lost)
@@ -199,7 +261,7 @@ class BrokerMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def cancel(self, data: Any) -> None:
         run = self.pick(data, self.runs)
-        (before,) = self.broker.cancel([run.run_id])
+        (before,) = self.broker.runs.cancel([run.run_id])
         assert before == run.status
         if run.held is not None:
             run.status = Status.CANCELLING
@@ -208,22 +270,44 @@ class BrokerMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.runs)
     @rule(data=st.data())
+    def cancel_many(self, data: Any) -> None:
+        some = [run for run in data.draw(self._some_runs()) if not run.dependants]
+        before = self.broker.runs.cancel([run.run_id for run in some])
+        assert before == [run.status for run in some]
+        for run in some:
+            if run.held is not None:
+                run.status = Status.CANCELLING
+            elif not run.settled:
+                run.end(Status.CANCELLED)
+
+    @precondition(lambda self: self.runs)
+    @rule(data=st.data())
+    def delete(self, data: Any) -> None:
+        some = data.draw(self._some_runs())
+        gone = [run for run in some if run.settled]
+        assert self.broker.runs.delete([run.run_id for run in some]) == [run.run_id for run in gone]
+        self.ends_of_deleted += sum(run.ends for run in gone)
+        self.runs = [run for run in self.runs if run not in gone]
+        self.envelopes = [one for one in self.envelopes if one.run_id not in {run.run_id for run in gone}]
+
+    @precondition(lambda self: self.runs)
+    @rule(data=st.data())
     def replay(self, data: Any) -> None:
         run = self.pick(data, self.runs)
-        assert self.broker.replay([run.run_id]) == ([run.run_id] if run.settled else [])
+        assert self.broker.runs.replay([run.run_id]) == ([run.run_id] if run.settled else [])
         if run.settled:
             run.status, run.retries, run.crashes = Status.QUEUED, 0, 0
 
     @rule()
     def move(self) -> None:
-        self.broker.move()
+        self.broker.runs.move_due()
         self.queue_retries()
 
     # -- what must be true ---------------------------------------------------------------------------------------
 
     @invariant()
     def the_store_says_what_the_model_says(self) -> None:
-        records = self.broker.read([run.run_id for run in self.runs])
+        records = self.broker.records.read([run.run_id for run in self.runs])
         told = [(record.status, record.retries, record.crashes) for record in records]
         assert told == [(run.status, run.retries, run.crashes) for run in self.runs]
 
@@ -240,7 +324,7 @@ class BrokerMachine(RuleBasedStateMachine):
         self.the_store_says_what_the_model_says()
         assert all(run.settled for run in self.runs)
         counted = self.calls.command("HVALS", self.broker.keys.counts)
-        assert sum(map(int, counted)) == sum(run.ends for run in self.runs)
+        assert sum(map(int, counted)) == sum(run.ends for run in self.runs) + self.ends_of_deleted
         assert_nothing_left(self.broker)
 
 
@@ -267,11 +351,12 @@ class LimitMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.held)
     @rule(
-        data=st.data(), how=st.sampled_from([Ending.COMPLETED, Ending.FAILED, Ending.RETRY, Ending.HAND_BACK, "crash"])
+        data=st.data(),
+        how=st.sampled_from([AckKind.COMPLETED, AckKind.FAILED, AckKind.RETRY, AckKind.HAND_BACK, "crash"]),
     )
     def end(self, data: Any, how: str) -> None:
         if how == "crash":
-            self.broker.take_over("worker", max_deliveries=99)
+            self.broker.deliveries.take_over("worker", max_deliveries=99)
             self.held.clear()
             return
         delivery = data.draw(st.sampled_from(self.held))
@@ -281,12 +366,12 @@ class LimitMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.runs)
     @rule(data=st.data())
     def cancel(self, data: Any) -> None:
-        self.broker.cancel([data.draw(st.sampled_from(self.runs))])
+        self.broker.runs.cancel([data.draw(st.sampled_from(self.runs))])
 
     @precondition(lambda self: self.runs)
     @rule(data=st.data())
     def replay(self, data: Any) -> None:
-        self.broker.replay([data.draw(st.sampled_from(self.runs))])
+        self.broker.runs.replay([data.draw(st.sampled_from(self.runs))])
 
     @invariant()
     def not_more_than_may(self) -> None:
@@ -296,11 +381,11 @@ class LimitMachine(RuleBasedStateMachine):
         while True:
             for delivery in self.held:
                 assert self.calls.end(delivery)
-            self.broker.move()
+            self.broker.runs.move_due()
             self.held = self.calls.take()
             if not self.held and not self.calls.take():
                 break
-        assert all(record.status in SETTLED for record in self.broker.read(self.runs))
+        assert all(record.status in FINAL_STATUSES for record in self.broker.records.read(self.runs))
         assert_nothing_left(self.broker)
 
 

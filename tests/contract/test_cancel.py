@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from brokers.contract import Ending, Status
+from brokers.messages import AckKind, Status
 from brokers.redis.broker import RedisBroker
-from orchestrator.ids import new_run_id
+from brokers.schema import Reason
+from orchestrator.runs.run_ids import new_run_id
 from tests.support.carriage import Calls, assert_nothing_left
 from tests.support.letters import Letters
 
@@ -14,8 +15,9 @@ from tests.support.letters import Letters
 def test_a_queued_call_is_cancelled_at_once(calls: Calls, broker: RedisBroker) -> None:
     run_id = calls.submit()
     dependant = calls.submit(after=(run_id,))
-    assert broker.cancel([run_id], "not needed") == [Status.QUEUED]
+    assert broker.runs.cancel([run_id], "not needed") == [Status.QUEUED]
     assert (calls.status(run_id), calls.text(run_id)) == (Status.CANCELLED, "not needed")
+    assert calls.reason(run_id) == Reason.CANCELLED
     assert calls.status(dependant) == Status.NOT_READY
     assert calls.take() == []
     assert_nothing_left(broker)
@@ -25,7 +27,7 @@ def test_a_queued_call_is_cancelled_though_others_of_its_queue_run(calls: Calls,
     calls.submit()
     running = calls.take_one()
     run_id = calls.submit()
-    broker.cancel([run_id])
+    broker.runs.cancel([run_id])
     assert calls.status(run_id) == Status.CANCELLED
     assert calls.end(running)
     assert_nothing_left(broker)
@@ -33,15 +35,15 @@ def test_a_queued_call_is_cancelled_though_others_of_its_queue_run(calls: Calls,
 
 def test_a_delayed_call_is_cancelled_at_once(calls: Calls, broker: RedisBroker) -> None:
     run_id = calls.submit(d=60_000)
-    assert broker.cancel([run_id]) == [Status.DELAYED]
+    assert broker.runs.cancel([run_id]) == [Status.DELAYED]
     assert calls.status(run_id) == Status.CANCELLED
     assert_nothing_left(broker)
 
 
 def test_a_waiting_retry_is_cancelled_at_once(calls: Calls, broker: RedisBroker) -> None:
     run_id = calls.submit()
-    calls.end(calls.take_one(), Ending.RETRY, delay_ms=60_000)
-    assert broker.cancel([run_id]) == [Status.DELAYED]
+    calls.end(calls.take_one(), AckKind.RETRY, delay_ms=60_000)
+    assert broker.runs.cancel([run_id]) == [Status.DELAYED]
     assert calls.status(run_id) == Status.CANCELLED
     assert_nothing_left(broker)
 
@@ -49,7 +51,7 @@ def test_a_waiting_retry_is_cancelled_at_once(calls: Calls, broker: RedisBroker)
 def test_a_parked_call_is_cancelled_at_once_and_not_released_later(calls: Calls, broker: RedisBroker) -> None:
     upstream = calls.submit()
     run_id = calls.submit(after=(upstream,))
-    assert broker.cancel([run_id]) == [Status.PARKED]
+    assert broker.runs.cancel([run_id]) == [Status.PARKED]
     assert calls.run_all() == [upstream]
     assert calls.status(run_id) == Status.CANCELLED
     assert_nothing_left(broker)
@@ -59,69 +61,69 @@ def test_a_running_call_is_asked_to_stop(calls: Calls, broker: RedisBroker) -> N
     with Letters(broker, "host.1") as child, Letters(broker, "host") as supervisor:
         run_id = calls.submit()
         delivery = calls.take_one("host.1")
-        broker.started([(delivery.ticket, run_id)])
-        assert broker.cancel([run_id]) == [Status.RUNNING]
+        broker.deliveries.started([(delivery.ticket, run_id)])
+        assert broker.runs.cancel([run_id]) == [Status.RUNNING]
         assert calls.status(run_id) == Status.CANCELLING
         assert child.next_order() == ("cancel", run_id)
         assert supervisor.next_order() == ("cancel", run_id)
-    assert broker.started([(delivery.ticket, run_id)]) == [run_id]
-    assert calls.end(delivery, Ending.CANCELLED)
+    assert broker.deliveries.started([(delivery.ticket, run_id)]) == [run_id]
+    assert calls.end(delivery, AckKind.CANCELLED)
     assert calls.status(run_id) == Status.CANCELLED
 
 
 def test_a_call_that_ends_before_it_could_stop_keeps_its_end(calls: Calls, broker: RedisBroker) -> None:
     run_id = calls.submit()
     delivery = calls.take_one()
-    broker.cancel([run_id])
+    broker.runs.cancel([run_id])
     assert calls.end(delivery)
     assert calls.status(run_id) == Status.COMPLETED
     assert_nothing_left(broker)
 
 
-@pytest.mark.parametrize("how", [Ending.RETRY, Ending.HAND_BACK, Ending.BEHIND])
+@pytest.mark.parametrize("how", [AckKind.RETRY, AckKind.HAND_BACK, AckKind.BEHIND])
 def test_a_cancelled_call_does_not_come_back(calls: Calls, broker: RedisBroker, how: str) -> None:
     other, run_id = calls.submit_many(2)
     first, delivery = calls.take()
-    broker.cancel([run_id])
-    assert calls.end(delivery, how, behind=other if how == Ending.BEHIND else "")
+    broker.runs.cancel([run_id])
+    assert calls.end(delivery, how, behind=other if how == AckKind.BEHIND else "")
     assert calls.status(run_id) == Status.CANCELLED
     calls.end(first)
     assert calls.take() == []
     assert_nothing_left(broker)
 
 
-@pytest.mark.parametrize("how", [Ending.COMPLETED, Ending.FAILED, Ending.CANCELLED, Ending.CRASHED])
+@pytest.mark.parametrize("how", [AckKind.COMPLETED, AckKind.FAILED, AckKind.CANCELLED, AckKind.CRASHED])
 def test_an_ended_call_cannot_be_cancelled(calls: Calls, broker: RedisBroker, how: str) -> None:
     run_id = calls.submit()
     calls.end(calls.take_one(), how)
     before = calls.record(run_id)
-    assert broker.cancel([run_id]) == [before.status]
+    assert broker.runs.cancel([run_id]) == [before.status]
     assert calls.record(run_id) == before
 
 
 def test_an_unknown_call_cannot_be_cancelled(calls: Calls, broker: RedisBroker) -> None:
     known = calls.submit()
-    assert broker.cancel([new_run_id(), known]) == [Status.UNKNOWN, Status.QUEUED]
+    assert broker.runs.cancel([new_run_id(), known]) == [Status.UNKNOWN, Status.QUEUED]
 
 
 def test_cancelling_twice_is_fine(calls: Calls, broker: RedisBroker) -> None:
     queued = calls.submit()
     delivery = calls.take_one()
-    assert broker.cancel([queued, queued]) == [Status.QUEUED, Status.CANCELLING]
-    assert calls.end(delivery, Ending.CANCELLED)
-    assert broker.cancel([queued]) == [Status.CANCELLED]
+    assert broker.runs.cancel([queued, queued]) == [Status.QUEUED, Status.CANCELLING]
+    assert calls.end(delivery, AckKind.CANCELLED)
+    assert broker.runs.cancel([queued]) == [Status.CANCELLED]
 
 
 def test_many_are_cancelled_in_slices(calls: Calls, broker: RedisBroker) -> None:
     run_ids = calls.submit_many(1200)
-    assert broker.cancel(run_ids) == [Status.QUEUED] * 1200
+    assert broker.runs.cancel(run_ids) == [Status.QUEUED] * 1200
     assert calls.take() == []
     assert_nothing_left(broker)
 
 
 def test_a_cancelled_call_can_be_replayed(calls: Calls, broker: RedisBroker) -> None:
     run_id = calls.submit(d=60_000)
-    broker.cancel([run_id])
-    assert broker.replay([run_id]) == [run_id]
+    broker.runs.cancel([run_id])
+    assert broker.runs.replay([run_id]) == [run_id]
     assert calls.run_all() == [run_id]
     assert_nothing_left(broker)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from brokers.contract import Ending, Status
+from brokers.messages import AckKind, Status
 from brokers.redis.broker import RedisBroker
-from orchestrator.ids import new_run_id
+from orchestrator.runs.run_ids import new_run_id
 from tests.support.carriage import Calls, assert_nothing_left
 
 
@@ -44,11 +44,11 @@ def test_a_call_after_a_completed_run_is_queued_at_once(calls: Calls) -> None:
 def test_an_upstream_and_its_dependant_may_come_in_one_submit(calls: Calls, broker: RedisBroker) -> None:
     upstream = calls.envelope()
     dependant = calls.envelope(after=(upstream.run_id,))
-    broker.submit([upstream, dependant])
+    broker.runs.submit([upstream, dependant])
     assert calls.run_all() == [upstream.run_id, dependant.run_id]
 
 
-@pytest.mark.parametrize("how", [Ending.FAILED, Ending.CANCELLED, Ending.CRASHED, Ending.DEAD])
+@pytest.mark.parametrize("how", [AckKind.FAILED, AckKind.CANCELLED, AckKind.CRASHED, AckKind.DEAD])
 def test_a_call_after_a_run_that_did_not_complete_never_runs(calls: Calls, broker: RedisBroker, how: str) -> None:
     upstream = calls.submit()
     before = calls.submit(after=(upstream,))
@@ -72,7 +72,7 @@ def test_a_lenient_call_runs_whatever_became_of_its_upstream(calls: Calls, broke
     failing, good = calls.submit_many(2)
     before = calls.submit(leniently_after=(failing,), after=(good,))
     first, second = calls.take()
-    calls.end(first, Ending.FAILED)
+    calls.end(first, AckKind.FAILED)
     assert calls.status(before) == Status.PARKED
     calls.end(second)
     after = calls.submit(leniently_after=(failing,))
@@ -85,7 +85,7 @@ def test_a_failure_settles_the_whole_graph_below_it(calls: Calls, broker: RedisB
     middle = [calls.submit(after=(top,)) for _ in range(3)]
     bottom = [calls.submit(after=(run_id,)) for run_id in middle]
     rescued = calls.submit(leniently_after=(middle[0],))
-    assert calls.run_all(Ending.FAILED) == [top, rescued]
+    assert calls.run_all(AckKind.FAILED) == [top, rescued]
     assert [calls.text(run_id) for run_id in (*middle, *bottom)] == [top, top, top, *middle]
     assert_nothing_left(broker)
 
@@ -103,7 +103,7 @@ def test_a_parked_call_with_a_countdown_waits_for_both(calls: Calls, broker: Red
 def test_a_retried_upstream_keeps_its_dependants_waiting(calls: Calls) -> None:
     upstream = calls.submit()
     run_id = calls.submit(after=(upstream,))
-    calls.end(calls.take_one(), Ending.RETRY)
+    calls.end(calls.take_one(), AckKind.RETRY)
     assert calls.status(run_id) == Status.PARKED
     calls.end(calls.wait_for_one())
     assert calls.take_one().run_id == run_id
@@ -113,16 +113,16 @@ def test_a_large_fan_out_is_released_in_slices(calls: Calls, broker: RedisBroker
     upstream = calls.submit()
     dependants = calls.submit_many(5000, after=(upstream,))
     calls.end(calls.take_one())
-    queued = sum(record.status == Status.QUEUED for record in broker.read(dependants))
+    queued = sum(record.status == Status.QUEUED for record in broker.records.read(dependants))
     assert 0 < queued < 5000
     rounds = 0
-    while broker.move() == 0:
+    while broker.runs.move_due() == 0:
         rounds += 1
     assert rounds > 1
-    assert all(record.status == Status.QUEUED for record in broker.read(dependants))
+    assert all(record.status == Status.QUEUED for record in broker.records.read(dependants))
     done: list[str] = []
     while taken := calls.take(500):
-        assert broker.complete("worker", [calls.settlement(delivery) for delivery in taken]) == []
+        assert broker.deliveries.complete("worker", [calls.ack(delivery) for delivery in taken]) == []
         done += [delivery.run_id for delivery in taken]
     assert sorted(done) == sorted(dependants)
     assert_nothing_left(broker)
@@ -132,10 +132,10 @@ def test_a_large_fan_out_of_a_failure_is_settled_in_slices(calls: Calls, broker:
     upstream = calls.submit()
     dependants = calls.submit_many(3000, after=(upstream,))
     last = calls.submit(after=(dependants[-1],))
-    calls.end(calls.take_one(), Ending.FAILED)
-    while broker.move() == 0:
+    calls.end(calls.take_one(), AckKind.FAILED)
+    while broker.runs.move_due() == 0:
         pass
-    assert {record.status for record in broker.read([*dependants, last])} == {Status.NOT_READY}
+    assert {record.status for record in broker.records.read([*dependants, last])} == {Status.NOT_READY}
     assert_nothing_left(broker)
 
 
@@ -143,27 +143,27 @@ def test_a_chain_of_failures_is_settled_however_long(calls: Calls, broker: Redis
     chain = [calls.submit()]
     for _ in range(300):
         chain.append(calls.submit(after=(chain[-1],)))
-    calls.end(calls.take_one(), Ending.FAILED)
-    assert {record.status for record in broker.read(chain[1:])} == {Status.NOT_READY}
+    calls.end(calls.take_one(), AckKind.FAILED)
+    assert {record.status for record in broker.records.read(chain[1:])} == {Status.NOT_READY}
     assert_nothing_left(broker)
 
 
 def test_a_call_may_be_parked_behind_a_run_that_computes_the_same(calls: Calls, broker: RedisBroker) -> None:
     first, second = calls.submit_many(2)
     one, two = calls.take()
-    assert calls.end(two, Ending.BEHIND, behind=first)
+    assert calls.end(two, AckKind.BEHIND, behind=first)
     assert calls.status(second) == Status.PARKED
     assert not calls.end(two)
-    calls.end(one, Ending.FAILED)
+    calls.end(one, AckKind.FAILED)
     again = calls.take_one()
     assert (again.run_id, again.retries, again.crashes) == (second, 0, 0)
-    assert calls.end(again, Ending.BEHIND, behind=first)  # it has ended: no reason to wait
+    assert calls.end(again, AckKind.BEHIND, behind=first)  # it has ended: no reason to wait
     assert calls.take_one().run_id == second
 
 
 def test_a_call_behind_a_run_that_the_store_does_not_know_comes_back_uncharged(calls: Calls) -> None:
     run_id = calls.submit()
-    assert calls.end(calls.take_one(), Ending.BEHIND, behind="a-run@a-process", delay_ms=20)
+    assert calls.end(calls.take_one(), AckKind.BEHIND, behind="a-run@a-process", delay_ms=20)
     assert calls.status(run_id) == Status.DELAYED
     again = calls.wait_for_one()
     assert (again.run_id, again.retries, again.crashes) == (run_id, 0, 0)
@@ -172,8 +172,27 @@ def test_a_call_behind_a_run_that_the_store_does_not_know_comes_back_uncharged(c
 
 def test_an_upstream_that_is_replayed_is_waited_for_again(calls: Calls, broker: RedisBroker) -> None:
     upstream = calls.submit()
-    calls.run_all(Ending.FAILED)
-    assert broker.replay([upstream]) == [upstream]
+    calls.run_all(AckKind.FAILED)
+    assert broker.runs.replay([upstream]) == [upstream]
     dependant = calls.submit(after=(upstream,))
     assert calls.run_all() == [upstream, dependant]
+    assert_nothing_left(broker)
+
+
+@pytest.mark.parametrize("when", ["it waits", "it runs"])
+def test_who_waits_for_a_run_whose_record_vanished_does_not_wait_for_ever(
+    calls: Calls, broker: RedisBroker, when: str
+) -> None:
+    upstream = calls.submit()
+    strict, lenient = calls.submit(after=(upstream,)), calls.submit(leniently_after=(upstream,))
+    last = calls.submit(after=(strict,))
+    taken = calls.take() if when == "it runs" else []
+    calls.command("DEL", broker.keys.record(upstream))
+    if taken:
+        assert not calls.end(taken[0])
+    else:
+        assert calls.take() == []
+    assert calls.run_all() == [lenient]
+    assert (calls.status(strict), calls.text(strict)) == (Status.NOT_READY, upstream)
+    assert calls.status(last) == Status.NOT_READY
     assert_nothing_left(broker)

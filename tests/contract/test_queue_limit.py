@@ -6,7 +6,7 @@ import pytest
 
 from brokers.errors import QueueFull
 from brokers.redis.broker import RedisBroker
-from brokers.redis.wire import Wires
+from brokers.redis.transport.connection import Wires
 from tests.support.carriage import Calls, assert_nothing_left
 
 
@@ -17,20 +17,20 @@ def calls(wires: Wires, namespace: str) -> Calls:
 
 def test_a_full_queue_refuses_more_and_takes_them_when_there_is_room(calls: Calls) -> None:
     broker = calls.broker
-    broker.submit([calls.envelope(), calls.envelope()])
+    broker.runs.submit([calls.envelope(), calls.envelope()])
     with pytest.raises(QueueFull, match="holds 2 calls and may hold 3; nothing was sent"):
-        broker.submit([calls.envelope(), calls.envelope()])
-    broker.submit([calls.envelope()])
+        broker.runs.submit([calls.envelope(), calls.envelope()])
+    broker.runs.submit([calls.envelope()])
     running = calls.take(1)
     with pytest.raises(QueueFull):  # a running call counts
-        broker.submit([calls.envelope()])
+        broker.runs.submit([calls.envelope()])
     assert all(map(calls.end, running))
-    broker.submit([calls.envelope()])
+    broker.runs.submit([calls.envelope()])
     assert all(map(calls.end, calls.take()))
     assert_nothing_left(broker)
 
 
 def test_other_queues_do_not_count(calls: Calls) -> None:
-    calls.broker.submit([calls.envelope() for _ in range(3)])
+    calls.broker.runs.submit([calls.envelope() for _ in range(3)])
     other = calls.envelope()._replace(route="another:ds")
-    assert calls.broker.submit([other]) == [other.run_id]
+    assert calls.broker.runs.submit([other]) == [other.run_id]

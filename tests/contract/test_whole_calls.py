@@ -6,10 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from brokers.contract import Ending, Settlement, Status
+from brokers.messages import Ack, AckKind, Status, routes_of
 from brokers.redis.broker import RedisBroker
-from brokers.redis.keys import routes_of
-from brokers.redis.queue import QueueReader
 from tests.support.carriage import Calls
 
 
@@ -17,7 +15,7 @@ class Trips:
     """A reader that counts how often it asked the store for records."""
 
     def __init__(self, broker: RedisBroker, trust_seconds: float) -> None:
-        self.reader = QueueReader(broker, "worker", routes_of(["q"], "s"), 5.0, trust_seconds)
+        self.reader = broker.deliveries.reader("worker", routes_of(["q"], "s"), 5.0, trust_seconds)
         self.reader.prepare()
         self.count = 0
         fetch = self.reader._fetch
@@ -41,7 +39,7 @@ def test_a_plain_call_comes_whole(trusting: Trips, broker: RedisBroker, calls: C
     (delivery,) = trusting.reader.wait(10)
     assert trusting.count == 0
     assert (delivery.run_id, delivery.task, delivery.body, delivery.deliveries) == (run, "app.task", b"arguments", 1)
-    assert broker.complete("worker", [Settlement(delivery.ticket, run, Ending.COMPLETED, b"result", 60_000)]) == []
+    assert broker.deliveries.complete("worker", [Ack(delivery.ticket, run, AckKind.COMPLETED, b"result", 60_000)]) == []
     assert calls.status(run) == Status.COMPLETED
 
 
@@ -63,8 +61,8 @@ def test_a_call_with_anything_special_is_looked_up(trusting: Trips, calls: Calls
 def test_a_call_that_comes_again_is_looked_up(trusting: Trips, broker: RedisBroker, calls: Calls) -> None:
     run = calls.submit()
     (first,) = trusting.reader.wait(10)
-    broker.complete("worker", [Settlement(first.ticket, run, Ending.RETRY, b"", 60_000)])
-    broker.move()
+    broker.deliveries.complete("worker", [Ack(first.ticket, run, AckKind.RETRY, b"", 60_000)])
+    broker.runs.move_due()
     (second,) = trusting.reader.wait(10)
     assert (second.run_id, second.retries, trusting.count) == (run, 1, 1)
 
@@ -74,7 +72,7 @@ def test_one_that_may_have_been_given_to_another_is_looked_up(broker: RedisBroke
     calls.submit()
     entry = slept.reader._claim()
     slept.reader._claim = lambda: entry  # type: ignore[method-assign]  # its process slept before it read the reply
-    broker.take_over("worker")
+    broker.deliveries.take_over("worker")
     (delivery,) = slept.reader.wait(10)
     assert (delivery.deliveries, slept.count) == (2, 1)  # as it was queued again, not as it lay in the reply
     assert delivery.ticket.startswith("q:rs ")

@@ -18,11 +18,12 @@ import atheris
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-with atheris.instrument_imports(include=["orchestrator.serializers", "orchestrator.outcomes", "orchestrator.slots"]):
-    from brokers.contract import SETTLED, Delivery
+with atheris.instrument_imports(
+    include=["orchestrator.serializers", "orchestrator.serializers.outcomes", "orchestrator.slots"]
+):
+    from brokers.messages import FINAL_STATUSES, Delivery
     from orchestrator import serializers
     from orchestrator.errors import OrchestratorError
-    from orchestrator.outcomes import read_outcome
     from orchestrator.serializers import (
         NO_PROTECTION,
         CipherRing,
@@ -32,7 +33,8 @@ with atheris.instrument_imports(include=["orchestrator.serializers", "orchestrat
         known_types,
         wire,
     )
-    from orchestrator.slots import delivered
+    from orchestrator.serializers.outcomes import pack_outcome, read_outcome
+    from orchestrator.slots import frames
 
 import dataclasses
 from collections.abc import Callable
@@ -85,7 +87,7 @@ def read_exception(data: bytes) -> object:
 
 
 def read_end(data: bytes) -> object:
-    status = sorted(SETTLED)[data[0] % len(SETTLED)] if data else b"C"
+    status = sorted(FINAL_STATUSES)[data[0] % len(FINAL_STATUSES)] if data else b"C"
     state = read_outcome("run", status, data[1:])  # raises nothing at all
     return repr(state)
 
@@ -95,7 +97,7 @@ def read_blob(data: bytes) -> object:
 
 
 def read_meta(data: bytes) -> object:
-    return delivered._read_meta(Delivery("default:ds 1-0", "run", "shop.order", b"", 0, 0, None, data, 1))
+    return frames.read_meta(Delivery("default:ds 1-0", "run", "shop.order", b"", 0, 0, None, data, 1))
 
 
 READERS: tuple[Callable[[bytes], object], ...] = (
@@ -138,7 +140,7 @@ def sown() -> list[bytes]:
     bodies += [serializers.pack_value(value, context=context) for value in values]
     bodies += [serializers.pack_value(1, context=context, serializer="json")]
     bodies += [bytes((1,)) + wire.Packer().pack(wire.ExtType(code, b"\x93\x01\x02\x03")) for code in range(60)]
-    ends = [delivered.pack_outcome("Cached", "text", 1.0, 2.0, 1, body) for body in bodies[:6]]
+    ends = [pack_outcome("Cached", "text", 1.0, 2.0, 1, body) for body in bodies[:6]]
     group = ExceptionGroup("some", [ValueError(1), OSError(2, "no", "file")])
     raised = [serializers.pack_exception(error) for error in (group, UnicodeDecodeError("utf-8", b"x", 0, 1, "why"))]
     metas = [wire.Packer().pack({"g": ["a"], "P": "p", "F": "f", "o": bodies[0], "v": 1, "n": 1, "q": "default"})]

@@ -1,13 +1,20 @@
-"""The Lua verbs. Each script is ``prelude.lua`` followed by its own file, under one SHA1."""
+"""The Lua verbs: one file each, behind the parts of ``lib/`` that it needs, under one SHA1.
+
+A verb, and a part, names its parts in a line ``-- needs: tickets ends``; ``lib/store.lua`` comes first of all.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import re
 from functools import cache
 from importlib.resources import files
 from typing import Final, NamedTuple
 
-WITHOUT_PRELUDE: Final = ("send",)
+ALONE: Final = ("done", "send")
+"""Verbs without any part, not even the first."""
+
+_NEEDS: Final = re.compile(r"^-- needs: ([a-z_ ]+)$", re.MULTILINE)
 
 
 class Script(NamedTuple):
@@ -28,14 +35,49 @@ def load(name: str, carried: bool = False) -> Script:
     >>> len(load("submit").sha)
     40
     """
-    here = files(__name__)
-    body = (here / f"{name}.lua").read_text("utf-8")
+    body = (files(__name__) / f"{name}.lua").read_text("utf-8")
+    if name in ALONE:
+        return _script(body)
     flags = ""
     if body.startswith("#!"):  # the line with the flags must stay the first
         flags, body = body.split("\n", 1)
         flags += "\n"
-    if name in WITHOUT_PRELUDE:
-        return Script(body, hashlib.sha1(body.encode()).hexdigest())
     mode = f"local CARRIED = {'true' if carried else 'false'}\n"
-    text = flags + mode + (here / "prelude.lua").read_text("utf-8") + body
+    return _script(flags + mode + "".join(_parts_of(body)) + body)
+
+
+def parts_of(name: str) -> list[str]:
+    """The parts of a verb in their order.
+
+    >>> parts_of("backlog")
+    ['store', 'tickets', 'sources', 'blocks']
+    """
+    return list(_parts_needed((files(__name__) / f"{name}.lua").read_text("utf-8")))
+
+
+def _parts_of(body: str) -> list[str]:
+    return list(_parts_needed(body).values())
+
+
+def _parts_needed(body: str) -> dict[str, str]:
+    """Name and text of the parts that come before this text; those that a part needs come before it."""
+    found = {"store": _part("store")}
+
+    def add(text: str) -> None:
+        needed = _NEEDS.search(text)
+        for name in needed.group(1).split() if needed else ():
+            if name not in found:
+                part = _part(name)
+                add(part)
+                found[name] = part
+
+    add(body)
+    return found
+
+
+def _part(name: str) -> str:
+    return (files(__name__) / "lib" / f"{name}.lua").read_text("utf-8")
+
+
+def _script(text: str) -> Script:
     return Script(text, hashlib.sha1(text.encode()).hexdigest())

@@ -1,35 +1,16 @@
 #!lua flags=allow-oom
 -- cancel: end runs that have not started at once, ask running ones to stop.
--- args: { {run, ...}, ttl ms, text }
+-- args: { {run, ...}, ttl ms, text, whether those that have begun are left alone }
 -- returns: { status before, ... }: '?' unknown, a settled status: too late; otherwise the wish is durable
-local runs, ttl, text = args[1], args[2], args[3]
+--   of one that is left alone: R
+-- needs: cancelling block_ends chains once
+local runs, ttl, text, only_waiting = unpack(args, 1, 4)
 local before = {}
-
-local function cancel_queued(id, ticket)
-  local consumer = owner_of(ticket)
-  if not consumer then
-    take_off(ticket)
-    return end_now(id, 'K', text, ttl)
-  end
-  redis.call('HSET', record(id), 's', 'X')
-  changed(id, 'X')
-  order(consumer, 'cancel', id)
-  local supervisor = string.match(consumer, '^(.*)%.')
-  if supervisor then order(supervisor, 'cancel', id) end
+for at, id in ipairs(runs) do
+  local waits_in_block = pieces_of.add(id)
+  local begun = not waits_in_block and only_waiting and has_begun(id, look(record(id), 's')[1])
+  before[at] = waits_in_block or begun and 'R' or cancel_run(id, ttl, CANCELLED, text)
 end
-
-for i, id in ipairs(runs) do
-  local f = redis.call('HMGET', record(id), 's', 'e')
-  local status = f[1]
-  before[i] = status or '?'
-  if status and not SETTLED[status] then
-    if status == 'Q' or status == 'R' or status == 'X' then
-      cancel_queued(id, f[2])
-    else
-      redis.call('ZREM', P .. 'delayed', id)
-      end_now(id, 'K', text, ttl)
-    end
-  end
-end
+pieces_of.end_added('K', because(CANCELLED, text), ttl)
 close_script()
-return cmsgpack.pack(before)
+return answer(before)

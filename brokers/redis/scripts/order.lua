@@ -2,12 +2,14 @@
 -- order: put an order into inboxes.
 -- args: { what, {inbox, ...} }
 -- returns: { inbox, ... } those that somebody reads
-local heard = {}
-for _, inbox in ipairs(args[2]) do
+-- needs: inboxes
+local what, inboxes = unpack(args)
+local delivered = {}
+for _, inbox in ipairs(inboxes) do
   if redis.call('EXISTS', P .. 'in:' .. inbox) == 1 then
-    heard[#heard + 1] = inbox
-    order(inbox, args[1], '')
+    delivered[#delivered + 1] = inbox
+    order(inbox, what, '')
   end
 end
-close_script()
-return cmsgpack.pack(heard)
+deliver_inboxes()
+return cmsgpack.pack(delivered)

@@ -1,8 +1,10 @@
--- progress: note how far attempts have come. One whose ticket is not the record's, or whose run has ended, is not heard.
+-- progress: record how far attempts have come. One whose ticket is not the record's, or whose run has ended, is ignored.
 -- args: { {run, ticket, value}, ... }; returns: nothing
+-- needs: blocks
 for _, note in ipairs(args) do
-  local key = record(note[1])
-  local f = redis.call('HMGET', key, 's', 'e')
-  if f[1] and f[2] == note[2] and not SETTLED[f[1]] then redis.call('HSET', key, 'h', note[2] .. '\0' .. note[3]) end
+  local id, ticket, value = unpack(note)
+  local key = record(id)
+  local status, current = unpack(look(key, 's', 'e'))
+  if status and current == ticket and not SETTLED[status] then redis.call('HSET', key, 'h', ticket .. '\0' .. value) end
 end
 return cmsgpack.pack(0)

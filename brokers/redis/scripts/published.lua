@@ -1,8 +1,9 @@
 #!lua flags=allow-oom
 -- published: the broker that carries the calls has confirmed these.
--- args: {run, ...}; returns: how many nobody else has to publish now
-local noted = 0
+-- args: {run or range, ...}; returns: how many nobody else has to publish now
+local removed = 0
 for first = 1, #args, 1000 do
-  noted = noted + redis.call('ZREM', P .. 'unpublished', unpack(args, first, math.min(first + 999, #args)))
+  local last = math.min(first + 999, #args)
+  removed = removed + drop('unpublished', unpack(args, first, last)) + drop('unpublished_ranges', unpack(args, first, last))
 end
-return cmsgpack.pack(noted)
+return cmsgpack.pack(removed)

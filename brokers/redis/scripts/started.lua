@@ -1,16 +1,19 @@
 #!lua flags=allow-oom
 -- started: note runs as running (those that run long enough to be worth it, and those that crashed a worker before).
--- args: { {ticket, run}, ... }
+-- args: { {ticket, run, its name where it was given one}, ... }
 -- returns: { run, ... } those that should stop: cancelled meanwhile, or no longer ours
+-- needs: journal keeping
 local stop = {}
-for _, pair in ipairs(args) do
-  local key = record(pair[2])
-  local f = redis.call('HMGET', key, 's', 'e')
-  if f[2] ~= pair[1] or f[1] == 'X' or SETTLED[f[1]] then
-    stop[#stop + 1] = pair[2]
+for _, note in ipairs(args) do
+  local ticket, id, name = unpack(note, 1, 3)
+  local key = record(id)
+  local status, current = unpack(look(key, 's', 'e'))
+  if current ~= ticket or status == 'X' or SETTLED[status] then
+    stop[#stop + 1] = id
   else
     redis.call('HSET', key, 's', 'R', 'z', now)
-    changed(pair[2], 'R')
+    if name and name ~= '' then redis.call('HSET', key, 'r', name) end
+    changed(id, 'R')
   end
 end
 write_journal()

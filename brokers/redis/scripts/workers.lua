@@ -1,15 +1,18 @@
--- workers: the live consumers, what they say of themselves, and what they hold.
--- args: { lease ms, most runs told of one consumer }
+-- workers: the live consumers, their descriptions, and what they hold.
+-- args: { lease ms, most runs listed of one consumer }
 -- returns: { {consumer, ms since its last beat, {field, value, ...}, calls it holds, {run that runs, ...}}, ... }
-local lease, most = args[1], args[2]
+-- needs: ranges
+local lease, most = unpack(args)
 local found, by_name, queues, known = {}, {}, {}, {}
 
-local alive = redis.call('ZRANGEBYSCORE', P .. 'workers', now - lease, '+inf', 'WITHSCORES')
+local alive = range('workers', now - lease, '+inf', 'WITHSCORES')
 for i = 1, #alive, 2 do
-  local facts = redis.call('HGETALL', P .. 'worker:' .. alive[i])
-  local row = { alive[i], math.max(0, now - tonumber(alive[i + 1])), facts, 0, {} }
+  local consumer, beat = alive[i], alive[i + 1]
+  local facts = redis.pcall('HGETALL', P .. 'worker:' .. consumer)
+  if facts.err then facts = {} end
+  local row = { consumer = consumer, silent = math.max(0, now - number(beat, now)), facts = facts, held = 0, runs = {} }
   found[#found + 1] = row
-  by_name[alive[i]] = row
+  by_name[consumer] = row
   for at = 1, #facts, 2 do
     if facts[at] == 'queues' then
       for queue in string.gmatch(facts[at + 1], '[^,]+') do
@@ -19,31 +22,52 @@ for i = 1, #alive, 2 do
   end
 end
 
-local function look_at(key, consumer)
-  local row = by_name[consumer]
+local function note_running(id, runs)
+  local status = blocks.look(id, 's')[1]
+  if status == 'R' or status == 'X' then runs[#runs + 1] = id end
+end
+
+local function look_at_range(ticket, range_id, row)
+  -- calls that run long are moved out of it
+  local current, first, last, _, block = ranges.read(range_id)
+  if current ~= ticket or not block then return end
+  local held = ranges.count_open(block, first, last)
+  for place = first, last do
+    local id = blocks.member(block.name, place)
+    if blocks.letter(block, place) == '-' and look(record(id), 'e')[1] == blocks.ticket(ticket, place, range_id) then
+      held = held + 1
+      note_running(id, row.runs)
+    end
+  end
+  row.held = row.held + held - 1
+end
+
+local function look_at(route, consumer, row)
+  local key = stream(route)
   for _, pending in ipairs(redis.call('XPENDING', key, GROUP, '-', '+', most, consumer)) do
-    if #row[5] >= most then return end
-    local entry = redis.call('XRANGE', key, pending[1], pending[1])[1]
-    local id = entry and entry[2][2]
-    local status = id and redis.call('HGET', record(id), 's')
-    if status == 'R' or status == 'X' then row[5][#row[5] + 1] = id end
+    if #row.runs >= most then return end
+    local id = run_of(entry_at(key, pending[1]))
+    if blocks.is_range(id) then look_at_range(route .. ' ' .. pending[1], id, row) else note_running(id, row.runs) end
   end
 end
 
 for _, queue in ipairs(queues) do
-  for _, letter in ipairs({ 'r', 'h', 'd', 'l' }) do
-    for _, lane in ipairs({ 's', 'a' }) do
-      local key = stream(queue .. ':' .. letter .. lane)
-      local summary = redis.pcall('XPENDING', key, GROUP) -- an error: nobody has read this route yet
-      if not summary.err and summary[1] > 0 then
-        for _, holder in ipairs(summary[4]) do
-          if by_name[holder[1]] then
-            by_name[holder[1]][4] = by_name[holder[1]][4] + tonumber(holder[2])
-            look_at(key, holder[1])
-          end
+  for _, route in ipairs(routes_of(queue)) do
+    local key = stream(route)
+    local summary = redis.pcall('XPENDING', key, GROUP) -- an error: nobody has read this route yet
+    if not summary.err and summary[1] > 0 then
+      for _, holder in ipairs(summary[4]) do
+        local consumer, count = unpack(holder)
+        local row = by_name[consumer]
+        if row then
+          row.held = row.held + tonumber(count)
+          look_at(route, consumer, row)
         end
       end
     end
   end
 end
-return cmsgpack.pack(found)
+
+local rows = {}
+for at, row in ipairs(found) do rows[at] = { row.consumer, row.silent, row.facts, row.held, row.runs } end
+return cmsgpack.pack(rows)

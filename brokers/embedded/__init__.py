@@ -1,0 +1,1 @@
+"""The private server of a user: started on demand, shared by their processes."""

@@ -1,0 +1,315 @@
+"""Group commit: callers that send at the same moment share a round trip.
+
+Whoever finds the turn free sends everything that waits; each of the others waits at a gate of its own until its parcel
+is done, or it is its turn to send. A single thread thus sends in its own thread, without a hop, and sixty-four threads
+need a handful of trips, in which their calls go as blocks (``grouping.py``). Nobody waits longer than a call may take,
+and nobody keeps the turn while waiting for something else than the server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from brokers.deadline import deadline, within
+from brokers.errors import BrokerUnavailable, QueueFull
+from brokers.loop_waiters import LoopsOfThreads
+from brokers.messages import Envelope
+from brokers.parcel import (
+    NOBODY_WAITS,
+    Parcel,
+    Rebind,
+    have_upstreams,
+    notify_sender,
+    open_gate,
+    parcel_of_thread,
+)
+from brokers.patience import PatientParcels
+from brokers.threads import is_interruption, unending
+from brokers.trips import Trips
+
+log = logging.getLogger("orchestrator.sender")
+LARGE_CALLS: Final = 500  # more than one script takes: they are sent beside the others, not before them
+LOOK_FOR_ROOM_SECONDS: Final = 0.05
+SOMEBODY_WAITS: Final = 0.0
+MAX_WAITING: Final = 2_000  # calls; above it the sending thread flushes by itself, so that memory stays bounded
+
+
+class Sender:
+    """Sends envelopes through ``submit`` (the broker's verb).
+
+    Args:
+        submit: sends, in the thread that has the turn.
+        seconds: how long a caller waits at most, for the server and for others that send.
+        wait_for_room_seconds: how long a call to a full queue is tried again. It waits outside the turn: others go on.
+        new_block: makes the first characters of ids of a block; ``None``: the broker keeps no blocks.
+
+    Attributes:
+        trips: how many times what waits has been taken to be sent.
+    """
+
+    def __init__(
+        self,
+        submit: Callable[[Sequence[Envelope]], Sequence[str]],
+        *,
+        seconds: float = 60.0,
+        wait_for_room_seconds: float = 0.0,
+        new_block: Callable[[], str] | None = None,
+    ) -> None:
+        self.trips = 0
+        self._submit = submit
+        self._trips = Trips(submit, new_block)
+        self._loops = LoopsOfThreads()
+        self._seconds = seconds
+        self._room_seconds = wait_for_room_seconds
+        self._turn = threading.Lock()
+        self._waiting: deque[Parcel] = deque()
+        self._waiting_calls = 0
+        self._large_turn = threading.Lock()  # a large map takes seconds, in which others send
+        self._large: deque[Parcel] = deque()
+        self._patient = PatientParcels()
+        self._wake = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._thread_lock = threading.Lock()
+
+    def send(self, envelopes: Sequence[Envelope], rebind: Rebind | None = None) -> Sequence[str]:
+        """Send now; returns when the server has confirmed.
+
+        Args:
+            envelopes: what is sent.
+            rebind: the only call may get another run id, which is returned; this gives its body then.
+
+        Raises:
+            BrokerError: its run ids say which of the calls are queued all the same, and which may be.
+        """
+        room_until = time.monotonic() + self._room_seconds if self._room_seconds else 0.0
+        while True:
+            try:
+                large = len(envelopes) > LARGE_CALLS or self._large or self._large_turn.locked()
+                if large or self._waiting or not self._turn.acquire(False):
+                    return self._send_with_others(envelopes, rebind)
+                try:  # nobody else sends: the hottest path, which needs no parcel, and has the whole time
+                    return self._submit(envelopes)
+                except BaseException as error:
+                    if is_interruption(error):
+                        self._leave_to_others([Parcel(envelopes, None, SOMEBODY_WAITS)])
+                    raise
+                finally:
+                    self._turn.release()
+                    if self._waiting:
+                        self._hand_on_turn()
+            except QueueFull:
+                if time.monotonic() >= room_until:
+                    raise
+            time.sleep(LOOK_FOR_ROOM_SECONDS)
+
+    def _send_with_others(self, envelopes: Sequence[Envelope], rebind: Rebind | None) -> Sequence[str]:
+        """Send in a trip that others share; a large map in trips of its own, beside those of others."""
+        parcel = parcel_of_thread(envelopes, SOMEBODY_WAITS, rebind)
+        if self._follows_large(envelopes):
+            self._large.append(parcel)
+            self.flush()
+        elif len(envelopes) > LARGE_CALLS:
+            self._send_beside_others(parcel)
+        else:
+            self._waiting.append(parcel)
+            self._send_or_wait(parcel)
+        if parcel.error is not None:
+            raise parcel.error
+        return parcel.run_ids
+
+    def send_buffered(self, envelopes: Sequence[Envelope], notify: Callable[[Parcel], None]) -> None:
+        """Send within about a millisecond; ``notify`` is called with the parcel afterwards, from any thread."""
+        room_until = time.monotonic() + self._room_seconds if self._room_seconds else 0.0
+        self._queue_of(envelopes).append(Parcel(envelopes, notify, room_until=room_until))
+        self._waiting_calls += len(envelopes)
+        if self._waiting_calls >= MAX_WAITING:
+            self.flush()
+        else:
+            self._wake_thread()
+
+    def _queue_of(self, envelopes: Sequence[Envelope]) -> deque[Parcel]:
+        return self._large if len(envelopes) > LARGE_CALLS or self._follows_large(envelopes) else self._waiting
+
+    def _follows_large(self, envelopes: Sequence[Envelope]) -> bool:
+        """Whether these must not overtake a large map: the store knows none of their upstreams before it is sent."""
+        return (bool(self._large) or self._large_turn.locked()) and have_upstreams(envelopes)
+
+    async def asend(self, envelopes: Sequence[Envelope], rebind: Rebind | None = None) -> Sequence[str]:
+        """Like :meth:`send`, without blocking the event loop."""
+        room_until = time.monotonic() + self._room_seconds if self._room_seconds else 0.0
+        while True:
+            parcel = Parcel(envelopes, None, time.monotonic() + self._seconds, room_until, rebind)
+            sent = self._loops.here().expect(parcel)
+            (self._large if self._follows_large(envelopes) else self._waiting).append(parcel)
+            self._wake_thread()
+            await sent
+            if not parcel.done:
+                self._give_up(parcel)
+            if parcel.error is None:
+                return parcel.run_ids
+            if not parcel.is_refused_for_now:
+                raise parcel.error
+            await asyncio.sleep(LOOK_FOR_ROOM_SECONDS)
+
+    def flush(self, until: float | None = None, wait_for_room: bool = False) -> None:
+        """Send everything that waits, now. Errors go to those who sent.
+
+        Args:
+            until: the moment (``time.monotonic()``) at which others that send are not waited for any longer.
+            wait_for_room: also for those whose queue is full, as long as they have patience.
+
+        Raises:
+            BrokerUnavailable: others are still sending.
+        """
+        if self._waiting or self._turn.locked():
+            self._take_turn(self._turn, until)
+            try:
+                self._send_waiting(until)
+            finally:
+                self._turn.release()
+                self._hand_on_turn()
+        if self._large or self._large_turn.locked():
+            self._take_turn(self._large_turn, until)
+            try:
+                self._send_large()
+            finally:
+                self._large_turn.release()
+        while wait_for_room and self._patient:
+            time.sleep(LOOK_FOR_ROOM_SECONDS)
+            self._ask_for_room()
+            self.flush(until)
+
+    @staticmethod
+    def _take_turn(turn: threading.Lock, until: float | None) -> None:
+        if not turn.acquire(timeout=-1 if until is None else max(0.0, until - time.monotonic())):
+            raise BrokerUnavailable("the server does not answer: others of this process wait for it too")
+
+    def _send_or_wait(self, parcel: Parcel) -> None:
+        """Send all that waits, this parcel among it, or have it sent by whoever has the turn."""
+        assert parcel.gate is not None
+        until: float | None = None  # the usual way: nobody else sends, and the trip has the whole time
+        try:
+            while not parcel.done:
+                if self._turn.acquire(False):
+                    try:
+                        if not parcel.done:
+                            self._send_waiting(until)
+                    finally:
+                        self._turn.release()
+                        self._hand_on_turn()
+                else:
+                    until = until or within(self._seconds)
+                    if not parcel.gate.acquire(timeout=max(0.0, until - time.monotonic())) and not parcel.done:
+                        self._give_up(parcel)
+        except BaseException:  # it was interrupted, and may have been the one who was to send for others
+            self._wake_thread()
+            raise
+
+    def _hand_on_turn(self) -> None:
+        """Have one of those look who came while the turn was taken."""
+        try:
+            parcel = self._waiting[0]
+        except IndexError:
+            return
+        if parcel.gate is not None:
+            open_gate(parcel)
+        else:
+            self._wake_thread()
+
+    def _send_beside_others(self, parcel: Parcel) -> None:
+        try:
+            self._trips.make([parcel])
+        except BaseException:
+            self._leave_to_others([parcel])
+            raise
+
+    def _give_up(self, parcel: Parcel) -> None:
+        """Its time is over while others have the turn; they may be sending it just now."""
+        error = BrokerUnavailable("the server does not answer: others of this process wait for it too.")
+        try:
+            self._waiting.remove(parcel)
+        except ValueError:
+            if parcel.done:
+                return
+            error.args = (f"{error} The call may have been sent.",)
+            error.reply_lost = True
+            with self._trips.naming:  # from here on it gets no other id
+                parcel.done = True
+                error.doubtful_run_ids = tuple(parcel.run_ids) or parcel.given_ids
+        else:
+            error.args = (f"{error} Nothing was sent; try again.",)
+        parcel.error, parcel.done = error, True
+        self._hand_on_turn()
+
+    def _wake_thread(self) -> None:
+        if self._wake.is_set():
+            return
+        if self._thread is None:
+            with self._thread_lock:
+                if self._thread is None:
+                    self._thread = threading.Thread(target=unending(self._run), name="sender", daemon=True)
+                    self._thread.start()
+        self._wake.set()
+
+    def _run(self) -> None:
+        while True:
+            self._wake.wait(LOOK_FOR_ROOM_SECONDS if self._patient.some_rest else None)
+            self._wake.clear()
+            try:
+                self._ask_for_room()
+                self.flush()
+            except Exception:  # the calls carry their own errors; this thread must go on
+                log.exception("sending failed in a way that nobody has thought of")
+
+    def _ask_for_room(self) -> None:
+        for parcel in self._patient.take():
+            self._queue_of(parcel.envelopes).append(parcel)
+
+    def _send_waiting(self, until: float | None) -> None:
+        # holds the turn
+        self.trips += 1
+        parcels: list[Parcel] = []
+        while self._waiting:
+            parcels.append(self._waiting.popleft())
+        self._waiting_calls = 0
+        if parcels:
+            self._send_and_notify(parcels, until)
+
+    def _send_large(self) -> None:
+        # holds the turn of the large ones; each slice has its own time
+        self._waiting_calls = 0
+        while self._large:
+            self._send_and_notify([self._large.popleft()], None)
+
+    def _send_and_notify(self, parcels: list[Parcel], until: float | None) -> None:
+        try:
+            if until is None:
+                self._trips.make(parcels)
+            else:
+                with deadline(until):
+                    self._trips.make(parcels)
+        except BaseException:
+            self._leave_to_others(parcels)
+            raise
+        for parcel in parcels:
+            parcel.done = True
+        for parcel in parcels:
+            if parcel.until == NOBODY_WAITS and parcel.is_refused_for_now:
+                self._patient.add(parcel)
+                self._wake_thread()
+            else:
+                notify_sender(parcel)
+                self._patient.discard(parcel)
+
+    def _leave_to_others(self, parcels: Sequence[Parcel]) -> None:
+        """This thread is being interrupted (cancelled, timed out, Ctrl-C); to send twice is harmless."""
+        for parcel in reversed(parcels):
+            if not parcel.done:  # its sender knows already that it may have been sent
+                self._queue_of(parcel.envelopes).appendleft(parcel)
+        self._wake_thread()
