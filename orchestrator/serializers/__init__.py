@@ -15,32 +15,59 @@ from __future__ import annotations
 
 from orchestrator.serializers import catalogue as catalogue
 from orchestrator.serializers import json_format, known_types, pickling
-from orchestrator.serializers.calls import OpenedCall, PackedCall, open_call, pack_call, read_call, unpack_call
+from orchestrator.serializers.calls import (
+    OpenedCall,
+    PackedCall,
+    is_plain_call,
+    open_call,
+    pack_call,
+    read_call,
+    read_plain_call,
+    resealed_call,
+    unpack_call,
+)
 from orchestrator.serializers.dependencies import Dependency, Handle, set_handle_factory
 from orchestrator.serializers.encryption import CipherRing
 from orchestrator.serializers.exceptions import pack_exception, unpack_exception
 from orchestrator.serializers.extensions import register_replacement
-from orchestrator.serializers.framing import PayloadLimits, disclose, enclose
+from orchestrator.serializers.framing import PayloadLimits, disclose, enclose, encloses_as_now, is_signed
 from orchestrator.serializers.packing import Packing
-from orchestrator.serializers.protection import NO_PROTECTION, Protection, protect
+from orchestrator.serializers.protection import NO_PROTECTION, Protection, protect, signs
 from orchestrator.serializers.reading import Reading
+from orchestrator.serializers.result_serializers import (
+    CompressedJSONSerializer,
+    CompressedPickleSerializer,
+    CompressedSerializer,
+    JSONSerializer,
+    PickleSerializer,
+    Serializer,
+)
 from orchestrator.serializers.signing import KeyRing, key_ring, set_key_ring
 from orchestrator.serializers.values import pack_value, register_serializer, serializer_names, unpack_value
 
 __all__ = [
     "NO_PROTECTION",
     "CipherRing",
+    "CompressedJSONSerializer",
+    "CompressedPickleSerializer",
+    "CompressedSerializer",
     "Dependency",
     "Handle",
+    "JSONSerializer",
     "KeyRing",
     "OpenedCall",
     "PackedCall",
     "Packing",
     "PayloadLimits",
+    "PickleSerializer",
     "Protection",
     "Reading",
+    "Serializer",
     "disclose",
     "enclose",
+    "encloses_as_now",
+    "is_plain_call",
+    "is_signed",
     "key_ring",
     "known_types",
     "open_call",
@@ -49,11 +76,14 @@ __all__ = [
     "pack_value",
     "protect",
     "read_call",
+    "read_plain_call",
     "register_replacement",
     "register_serializer",
+    "resealed_call",
     "serializer_names",
     "set_handle_factory",
     "set_key_ring",
+    "signs",
     "unpack_call",
     "unpack_exception",
     "unpack_value",

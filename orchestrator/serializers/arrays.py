@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import io
 import sys
+import warnings
 from typing import Any
 
 from orchestrator.errors import SerializationError
@@ -15,6 +16,7 @@ from orchestrator.serializers.reading import Reading
 from orchestrator.serializers.wire import ARRAY, SCALAR, ExtType
 
 _SCALAR_KINDS = frozenset("biufcSUMm")
+_ARRAY_KINDS = _SCALAR_KINDS | {"V"}
 
 
 def find(cls: type) -> Writer | None:
@@ -28,11 +30,25 @@ def find(cls: type) -> Writer | None:
 
 
 def _write_array(array: Any, packing: Packing) -> object:
-    if array.dtype.hasobject:
+    if not _is_kept(array.dtype):
         return write_pickle(array, packing)
     buffer = io.BytesIO()
     _numpy().lib.format.write_array(buffer, array, allow_pickle=False)
     return ExtType(ARRAY, buffer.getvalue())
+
+
+def _is_kept(dtype: Any) -> bool:
+    """Whether the format of ``numpy.save`` keeps everything about a dtype: it drops alignment, titles and metadata."""
+    numpy = _numpy()
+    if dtype.hasobject or dtype.metadata or dtype.kind not in _ARRAY_KINDS:
+        return False
+    if dtype.names is None:
+        return True
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about what it drops
+        kept = numpy.lib.format.descr_to_dtype(numpy.lib.format.dtype_to_descr(dtype))
+    same: bool = kept == dtype and kept.isalignedstruct == dtype.isalignedstruct
+    return same and all(dtype[name].metadata is None for name in dtype.names)
 
 
 def _read_array(data: bytes, reading: Reading) -> Any:
@@ -40,9 +56,18 @@ def _read_array(data: bytes, reading: Reading) -> Any:
 
 
 def _write_scalar(scalar: Any, packing: Packing) -> object:
-    if scalar.dtype.kind not in _SCALAR_KINDS:
+    if scalar.dtype.kind not in _SCALAR_KINDS or scalar.dtype.metadata or _ends_in_zeros(scalar):
         return write_pickle(scalar, packing)
     return ExtType(SCALAR, packing.pack([scalar.dtype.str, scalar.tobytes()]))
+
+
+def _ends_in_zeros(scalar: Any) -> bool:
+    """Text that numpy would cut when it reads it: it takes the zeros at the end for padding."""
+    return (
+        scalar.dtype.kind in "SU"
+        and len(scalar) > 0
+        and not scalar[-1:].strip("\0" if scalar.dtype.kind == "U" else b"\0")
+    )
 
 
 def _read_scalar(data: bytes, reading: Reading) -> Any:

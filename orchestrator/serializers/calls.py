@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
+
+from msgpack import Packer
 
 from orchestrator.errors import SerializationError
 from orchestrator.serializers import protection
 from orchestrator.serializers.explaining import explained_call
 from orchestrator.serializers.framing import DEFAULT_LIMITS, MSGPACK, PLAIN_MSGPACK, PayloadLimits, open_body, seal
-from orchestrator.serializers.packing import pack_body, put_back
-from orchestrator.serializers.reading import Reading, unreadable
+from orchestrator.serializers.packing import pack_body
+from orchestrator.serializers.reading import NO_UPSTREAMS, Reading, unreadable
 from orchestrator.serializers.signing import Context
-from orchestrator.serializers.stdlib_types import carry_bytearrays
+
+KEPT_BUFFER_BYTES: Final = 65_536
+_SCALARS: Final = frozenset((int, float, bool, str, type(None)))
+_pack_scalars = Packer(strict_types=True).pack  # it calls no code of ours: one serves all threads
 
 
 class PackedCall(NamedTuple):
@@ -52,8 +57,11 @@ def pack_call(
     >>> unpack_call(packed.body, context=lambda: ("call", "shop.order"), upstream_values={})
     ([1], {'when': None})
     """
-    positional = carry_bytearrays(list(args))
-    named = kwargs if type(kwargs) is dict and not kwargs else _named(kwargs)
+    if not kwargs and _SCALARS.issuperset(map(type, args)):
+        short = _packed_scalars(args, limits, context)
+        if short is not None:
+            return PackedCall(short, None)
+    positional, named = list(args), kwargs if type(kwargs) is dict else dict(kwargs)
     try:
         data, packing = pack_body([positional, named], True)
     except Exception as error:
@@ -66,8 +74,23 @@ def pack_call(
     else:
         body = seal(MSGPACK, data, limits, must_sign=packing.must_sign, context=context)
     upstreams = None if packing.upstreams is None else list(packing.upstreams.items())
-    put_back(packing, size)
+    packing.put_back(size)
     return PackedCall(body, upstreams)
+
+
+def _packed_scalars(args: Sequence[Any], limits: PayloadLimits, context: Context) -> bytes | None:
+    """The body of a call with nothing but numbers and texts, as most calls of maps; ``None``: go the long way."""
+    global _pack_scalars
+    try:
+        data: bytes = _pack_scalars([list(args), {}])
+    except Exception:  # an integer of more than 64 bits, a lone surrogate
+        return None
+    size = len(data)
+    if size > KEPT_BUFFER_BYTES:  # its buffer stays as large as that
+        _pack_scalars = Packer(strict_types=True).pack
+    if size > limits.compress_above_bytes or size > limits.max_bytes:
+        return None
+    return seal(MSGPACK, data, limits, context=context) if protection.wanted else PLAIN_MSGPACK + data
 
 
 def unpack_call(
@@ -121,10 +144,53 @@ def read_call(opened: OpenedCall, upstream_values: Mapping[str, Any]) -> tuple[l
         raise unreadable("the call", error) from error
 
 
-def _named(kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    if bytearray not in map(type, kwargs.values()):
-        return kwargs if type(kwargs) is dict else dict(kwargs)
-    return dict(zip(kwargs, carry_bytearrays(list(kwargs.values())), strict=True))
+def is_plain_call(body: bytes) -> bool:
+    """Whether a call is as plain as most are: not signed, encrypted or compressed, and need not be signed."""
+    return body[:1] == PLAIN_MSGPACK and not protection.demanded
+
+
+def read_plain_call(
+    body: bytes, upstream_values: Mapping[str, Any] = NO_UPSTREAMS
+) -> tuple[list[Any], dict[str, Any]] | None:
+    """The arguments of a call that is as plain as most are: not signed, not compressed.
+
+    ``None``: it is something else, or cannot be read; :func:`open_call` and :func:`read_call` say what.
+    """
+    if body[:1] != PLAIN_MSGPACK or protection.demanded:
+        return None
+    try:
+        return _arguments(Reading(False, upstream_values).unpack(body[1:]))
+    except Exception:
+        return None
+
+
+def resealed_call(
+    body: bytes, *, context: Context, new_context: Context, limits: PayloadLimits = DEFAULT_LIMITS
+) -> bytes:
+    """The same arguments in another place; nothing of them is decoded.
+
+    Args:
+        body: What :func:`pack_call` made.
+        context: What it was packed with.
+        new_context: What reading it there needs.
+        limits: ``max_bytes`` bounds what a compressed body may grow to.
+
+    Raises:
+        UntrustedPayload, EncryptionKeyMissing, SerializationError: as :func:`unpack_call` does.
+
+    >>> body = pack_call([1], {}, context=lambda: ("call", "first")).body
+    >>> body = resealed_call(body, context=lambda: ("call", "first"), new_context=lambda: ("call", "second"))
+    >>> unpack_call(body, context=lambda: ("call", "second"), upstream_values={})
+    ([1], {})
+    """
+    if body[:1] == PLAIN_MSGPACK and not protection.wanted and not protection.demanded:
+        return body
+    try:
+        form, data, trusted = open_body(body, context, limits)
+        _expect_msgpack(form)
+    except Exception as error:
+        raise unreadable("the call", error) from error
+    return seal(form, data, limits, must_sign=trusted, context=new_context)
 
 
 def _expect_msgpack(form: int) -> None:
@@ -135,6 +201,6 @@ def _expect_msgpack(form: int) -> None:
 def _arguments(call: Any) -> tuple[list[Any], dict[str, Any]]:
     if type(call) is list and len(call) >= 2:  # a newer writer may have put more behind them
         args, kwargs = call[0], call[1]
-        if type(args) is list and type(kwargs) is dict and all(type(name) is str for name in kwargs):
+        if type(args) is list and type(kwargs) is dict and (not kwargs or all(type(name) is str for name in kwargs)):
             return args, kwargs
     raise SerializationError("the body holds something else than the arguments of a call")

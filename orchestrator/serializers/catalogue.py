@@ -23,6 +23,7 @@ EXACT_TYPES = (dependencies, moments, stdlib_types)  # these enter themselves wh
 extensions.use_finders(
     (
         exceptions.find,
+        moments.find,
         arrays.find,
         frames.find,
         secret_values.find,

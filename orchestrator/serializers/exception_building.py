@@ -7,7 +7,6 @@ that no code of its own runs. The description may come from anybody.
 from __future__ import annotations
 
 import sys
-import types
 from typing import Any, Final
 
 from orchestrator.errors import RemoteError, RemoteTraceback, SerializationError
@@ -32,6 +31,15 @@ def built(description: Any, reading: Reading) -> BaseException:
     return exc
 
 
+def comes_back(exc: BaseException) -> bool:
+    """Whether a reader that has the class loaded builds the same exception from its description."""
+    cls = type(exc)
+    found = _loaded_class(cls.__module__, cls.__qualname__)
+    if isinstance(exc, ExceptionGroup):
+        return found is cls and all(comes_back(member) for member in exc.exceptions)
+    return found is cls
+
+
 def _instance(description: dict[str, Any], reading: Reading) -> BaseException:
     module, qualname = _str(description, "m"), _str(description, "q")
     cls = _loaded_class(module, qualname)
@@ -51,23 +59,13 @@ def _loaded_class(module: str, qualname: str) -> type[Exception] | None:
 
     Reads dictionaries only: ``getattr`` could run a module's ``__getattr__``, and that may import.
     """
-    found: Any = known_types.find(f"{module}:{qualname}")
+    found: Any = known_types.learned(f"{module}:{qualname}")
     if found is None:
         names = qualname.split(".")
-        found = _namespace(sys.modules.get(module)).get(names[0])
+        found = known_types.namespace(sys.modules.get(module)).get(names[0])
         for name in names[1:_MAX_CLASS_DEPTH]:
-            found = _namespace(found).get(name) if _is_class(found) else None
-    return found if _is_class(found) and issubclass(found, Exception) else None
-
-
-def _namespace(owner: object) -> Any:
-    if issubclass(type(owner), types.ModuleType):
-        return object.__getattribute__(owner, "__dict__")  # past modules that load themselves when looked at
-    return type.__getattribute__(owner, "__dict__") if _is_class(owner) else {}
-
-
-def _is_class(thing: object) -> bool:
-    return issubclass(type(thing), type)  # isinstance() would ask a proxy object, which may then do anything
+            found = known_types.namespace(found).get(name) if known_types.is_class(found) else None
+    return found if known_types.is_class(found) and issubclass(found, Exception) else None
 
 
 def _own_type(cls: type[Exception], args: list[Any]) -> Exception | None:

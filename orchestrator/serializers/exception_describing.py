@@ -6,11 +6,13 @@ import traceback
 from types import TracebackType
 from typing import Any, Final
 
+from orchestrator.errors import OrchestratorError
+from orchestrator.serializers.naming import attributes_of
 from orchestrator.serializers.packing import Packing
 
 TRACEBACK_BYTES: Final = 65_536
 _MEMBER_TRACEBACK_BYTES: Final = 8_192
-_PART_BYTES: Final = 262_144  # an argument larger than this is told, not carried
+_PART_BYTES: Final = 262_144  # an argument larger than this is described, not carried
 _TEXT_CHARS: Final = 4_096
 _MAX_PARTS: Final = 100
 _MAX_MEMBERS: Final = 100
@@ -27,25 +29,33 @@ HIDDEN: Final[dict[type[Exception], tuple[str, ...]]] = {
 _HEAP_TYPE: Final = 1 << 9  # set on classes made by a class statement
 
 
-def told(exc: BaseException) -> dict[str, Any]:
-    """The least that can be said of an exception: all of it text, none of it large."""
-    return {**_names(exc), "s": _text_of(exc), "t": _traceback_of(exc, _MEMBER_TRACEBACK_BYTES)}
+def fields_of_exception(exc: BaseException) -> dict[str, Any]:
+    """The shortest description of an exception: all of it text, none of it large."""
+    return {**_names(exc), "s": _text_of(exc), "t": traceback_of(exc, _MEMBER_TRACEBACK_BYTES)}
 
 
-def described(exc: BaseException, packing: Packing, traceback_bytes: int, depth: int = 0) -> dict[str, Any]:
-    """Everything that can be said of an exception; the traceback keeps its last ``traceback_bytes``."""
+def described(
+    exc: BaseException, packing: Packing, traceback_bytes: int, depth: int = 0, *, strict: bool = False
+) -> dict[str, Any]:
+    """The full description of an exception; the traceback keeps its last ``traceback_bytes``.
+
+    What cannot be carried, or is large, is described as text; ``strict``: then the packing fails.
+    """
+    part = Packing.pack if strict else _part
     description: dict[str, Any] = {
         **_names(exc),
         "s": _text_of(exc),
-        "a": [_part(arg, packing) for arg in _args_of(exc)[:_MAX_PARTS]],
-        "d": _attributes(exc, packing),
-        "h": {name: _part(getattr(exc, name), packing) for name in _hidden(type(exc)) if getattr(exc, name)},
-        "n": [str(note)[:_TEXT_CHARS] for note in _notes(exc)[:_MAX_PARTS]],
-        "t": _traceback_of(exc, traceback_bytes) if traceback_bytes else "",
+        "a": [part(packing, arg) for arg in _args_of(exc)[: None if strict else _MAX_PARTS]],
+        "d": _all_attributes(exc, packing) if strict and not _is_ours(exc) else _attributes(exc, packing),
+        "h": {name: part(packing, getattr(exc, name)) for name in _hidden(type(exc)) if getattr(exc, name)},
+        "n": [note if strict else _cut(str(note)) for note in _notes(exc)[: None if strict else _MAX_PARTS]],
+        "t": traceback_of(exc, traceback_bytes) if traceback_bytes else "",
     }
-    if isinstance(exc, BaseExceptionGroup) and depth < _MAX_GROUP_DEPTH:
-        members = exc.exceptions[:_MAX_MEMBERS]
-        description["e"] = [described(member, packing, _MEMBER_TRACEBACK_BYTES, depth + 1) for member in members]
+    if isinstance(exc, BaseExceptionGroup) and (strict or depth < _MAX_GROUP_DEPTH):
+        members = exc.exceptions[: None if strict else _MAX_MEMBERS]
+        description["e"] = [
+            described(member, packing, _MEMBER_TRACEBACK_BYTES, depth + 1, strict=strict) for member in members
+        ]
     return description
 
 
@@ -59,7 +69,7 @@ def _names(exc: BaseException) -> dict[str, Any]:
     return {"m": str(type(exc).__module__), "q": str(type(exc).__qualname__)}
 
 
-def _part(value: object, packing: Packing) -> bytes:
+def _part(packing: Packing, value: object) -> bytes:
     """Packed by itself: one that cannot be packed, or later not be read, then leaves the others alone."""
     try:
         packed = packing.pack(value)
@@ -70,7 +80,15 @@ def _part(value: object, packing: Packing) -> bytes:
             raise  # the whole body is about to be packed again, with lone surrogates allowed
     except Exception:
         pass  # locks, connections, ...: their repr is what a reader can use
-    return packing.pack(_repr_of(value))
+    return packing.pack(_cut(value) if type(value) is str else _repr_of(value))
+
+
+def _all_attributes(exc: BaseException, packing: Packing) -> dict[str, bytes]:
+    return {name: packing.pack(value) for name, value in attributes_of(exc).items() if not name.startswith("__")}
+
+
+def _is_ours(exc: BaseException) -> bool:
+    return isinstance(exc, OrchestratorError)  # those hold the state of a run, which their text describes
 
 
 def _attributes(exc: BaseException, packing: Packing) -> dict[str, bytes]:
@@ -97,14 +115,18 @@ def _notes(exc: BaseException) -> list[Any]:
 
 def _text_of(exc: BaseException) -> str:
     try:
-        return str(exc)[:_TEXT_CHARS]
+        return _cut(str(exc))
     except Exception:
-        return "(its text cannot be told: str() of it fails)"
+        return "(it has no text: str() of it fails)"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _TEXT_CHARS else f"{text[:_TEXT_CHARS]}... ({len(text):,} characters, cut here)"
 
 
 def _repr_of(value: object) -> str:
     try:
-        return repr(value)[:_TEXT_CHARS]
+        return _cut(repr(value))
     except Exception:
         return f"<{type(value).__qualname__} whose repr() fails>"
 
@@ -117,11 +139,12 @@ def _from_users_code(first: TracebackType | None) -> TracebackType | None:
     return step or first
 
 
-def _traceback_of(exc: BaseException, max_bytes: int) -> str:
+def traceback_of(exc: BaseException, max_bytes: int) -> str:
+    """The traceback as text, from the user's code on; of one that is too large, the end. Never raises."""
     try:
         text = "".join(traceback.format_exception(type(exc), exc, _from_users_code(exc.__traceback__)))
     except Exception as error:
-        return f"(the traceback cannot be told: {type(error).__name__})"
+        return f"(it has no traceback: {type(error).__name__})"
     encoded = text.encode("utf-8", "backslashreplace")
     if len(encoded) <= max_bytes:
         return encoded.decode()

@@ -10,21 +10,22 @@ from __future__ import annotations
 from typing import Final
 
 from orchestrator.errors import SerializationError
-from orchestrator.serializers.exception_building import built
-from orchestrator.serializers.exception_describing import TRACEBACK_BYTES, described, told
+from orchestrator.serializers.exception_building import built, comes_back
+from orchestrator.serializers.exception_describing import TRACEBACK_BYTES, described, fields_of_exception
 from orchestrator.serializers.extensions import Writer, readers
 from orchestrator.serializers.framing import DEFAULT_LIMITS, MSGPACK, PayloadLimits, open_body, seal
+from orchestrator.serializers.naming import as_pickle
 from orchestrator.serializers.packing import TOO_DEEP, Packing
 from orchestrator.serializers.reading import Reading, unreadable
 from orchestrator.serializers.wire import EXCEPTION, ExtType
 
 # An exception often holds another one twice, as an argument and as an attribute, and that one a third, twice: what
-# lies deeper is told by its repr.
+# lies deeper is its repr.
 _MAX_EXCEPTIONS_INSIDE: Final = 4
 
 
 def pack_exception(exc: BaseException, limits: PayloadLimits = DEFAULT_LIMITS) -> bytes:
-    """Describe an exception in bytes. Never fails: what cannot be carried is told as text.
+    """Describe an exception in bytes. Never fails: what cannot be carried is described as text.
 
     It goes into an outcome, which is signed and encrypted as a whole.
 
@@ -39,7 +40,7 @@ def pack_exception(exc: BaseException, limits: PayloadLimits = DEFAULT_LIMITS) -
     try:
         return seal(MSGPACK, packing.pack(described(exc, packing, TRACEBACK_BYTES)), limits, protect=False)
     except Exception:  # too large, or hostile to being looked at: its name and text still arrive
-        return seal(MSGPACK, packing.pack(told(exc)), DEFAULT_LIMITS, protect=False)
+        return seal(MSGPACK, packing.pack(fields_of_exception(exc)), DEFAULT_LIMITS, protect=False)
 
 
 def unpack_exception(data: bytes, limits: PayloadLimits = DEFAULT_LIMITS) -> BaseException:
@@ -70,10 +71,13 @@ def find(cls: type) -> Writer | None:
 def _write_exception(exc: BaseException, packing: Packing) -> object:
     if packing.exceptions_open == _MAX_EXCEPTIONS_INSIDE:
         raise SerializationError(TOO_DEEP)
+    strict = packing.may_pickle  # in an outcome better described than refused, as a value the other way round
+    if strict and not comes_back(exc):
+        return as_pickle(exc, packing)
     traceback_bytes = 0 if exc.__traceback__ is None and exc.__cause__ is None else TRACEBACK_BYTES
     packing.exceptions_open += 1
     try:
-        return ExtType(EXCEPTION, packing.pack(described(exc, packing, traceback_bytes)))
+        return ExtType(EXCEPTION, packing.pack(described(exc, packing, traceback_bytes, strict=strict)))
     finally:
         packing.exceptions_open -= 1
 

@@ -14,7 +14,7 @@ from typing import Final
 from brokers.errors import PayloadTooLarge
 from orchestrator.errors import SerializationError, UntrustedPayload
 from orchestrator.serializers import protection
-from orchestrator.serializers.signing import Context, signed, verified
+from orchestrator.serializers.signing import SIGNATURE_BYTES, Context, signed, verified
 
 MSGPACK: Final = 1
 ENCRYPTED: Final = 4
@@ -133,15 +133,15 @@ def open_body(
     return tag & MAX_FORMAT, data, trusted
 
 
-def enclose(data: bytes, context: Context) -> bytes:
+def enclose(data: bytes, context: Context, limits: PayloadLimits = _AS_IT_IS) -> bytes:
     """Bytes that are no body, signed and encrypted as this process does with everything; else as they are.
 
     They begin with another byte than 4, 5, 0x84 and 0x85, as outcomes and texts do.
     """
-    return seal(ENCLOSED, data, _AS_IT_IS, context=context) if protection.wanted else data
+    return seal(ENCLOSED, data, limits, context=context) if protection.wanted else data
 
 
-def disclose(blob: bytes, context: Context) -> bytes:
+def disclose(blob: bytes, context: Context, limits: PayloadLimits = _AS_IT_IS) -> bytes:
     """The bytes that were enclosed, or those that nobody enclosed.
 
     Raises:
@@ -150,10 +150,25 @@ def disclose(blob: bytes, context: Context) -> bytes:
     if not blob or blob[0] not in _ENCLOSING:
         protection.demand_signature()
         return blob
-    form, data, _ = open_body(blob, context, _AS_IT_IS)
+    form, data, _ = open_body(blob, context, limits)
     if form != ENCLOSED:
         raise SerializationError("a body is in the place of something else")
     return data
+
+
+def is_signed(blob: bytes) -> bool:
+    """Whether stored bytes have a signature; :func:`disclose` says whether it is a good one."""
+    return bool(blob) and blob[0] in _ENCLOSING and bool(blob[0] & SIGNED)
+
+
+def encloses_as_now(blob: bytes) -> bool:
+    """Whether stored bytes are encrypted with the key in use, where there is one."""
+    ciphers = protection.ciphers()
+    if ciphers is None:
+        return True
+    if not blob or blob[0] not in _ENCLOSING or blob[0] & MAX_FORMAT != ENCRYPTED:
+        return False
+    return ciphers.is_current(blob[1 + (SIGNATURE_BYTES if blob[0] & SIGNED else 0) :])
 
 
 def _inflated(data: bytes, max_bytes: int) -> bytes:

@@ -1,8 +1,9 @@
 """The classes that come back as themselves.
 
 Enums, dataclasses, pydantic models, named tuples and subclasses of ``str``, ``list``, ... travel under their name. A
-reader looks the name up here and nowhere else: it never imports, and a class is here because this process's own code
-named it, as an annotation of a task or with :func:`learn`. Any other name arrives as a plain dict, tuple or value.
+reader looks the name up among the classes that its own code has named (annotations of tasks, :func:`learn`) and those
+that are *loaded already* under that name; it imports nothing, unless a signature vouches for the body. A name that
+means nothing is an error: nothing arrives as something else than was sent.
 """
 
 from __future__ import annotations
@@ -11,32 +12,108 @@ import dataclasses
 import functools
 import inspect
 import sys
+import types
 import typing
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
 from enum import Enum
 from typing import Any, TypeVar
 
+from orchestrator.runnables.identity import module_of
+
 _T = TypeVar("_T")
 
 _classes: dict[str, type] = {}
 
+_SCRIPTS = ("__main__", "__mp_main__")
+_MAX_CLASS_DEPTH = 16
 _PLAIN = (str, int, float, bytes, list, dict, tuple, set, frozenset)
 
 
 def name_of(cls: type) -> str:
-    """The name under which a class travels: ``"shop.models:Order"``."""
-    return f"{cls.__module__}:{cls.__qualname__}"
+    """The name under which a class travels: ``"shop.models:Order"``.
+
+    A class of the running script gets the name that a worker's import of the script would give it.
+    """
+    module = cls.__module__
+    return f"{_script_name() if module in _SCRIPTS else module}:{cls.__qualname__}"
 
 
 def find(name: object) -> type | None:
-    """The class that this process knows under a name, or ``None``."""
+    """The class that this process has named or loaded under a name, or ``None``. Imports nothing."""
+    if not isinstance(name, str):
+        return None
+    return loaded(name) or _classes.get(name)
+
+
+def learned(name: object) -> type | None:
+    """The class of this name that this process's own code has named, or ``None``."""
     return _classes.get(name) if isinstance(name, str) else None
+
+
+def loaded(name: str) -> type | None:
+    """The class that a loaded module holds under a name, if its instances travel by name.
+
+    Reads dictionaries only: ``getattr`` could run a module's ``__getattr__``, and that may import.
+    """
+    module, _, qualname = name.partition(":")
+    found: Any = sys.modules.get("__main__" if module == _script_name() else module)
+    found = sys.modules.get(module) if found is None else found
+    for part in qualname.split(".")[:_MAX_CLASS_DEPTH]:
+        found = namespace(found).get(part)
+    return found if is_class(found) and _travels_by_name(found) and name_of(found) == name else None
+
+
+def namespace(owner: object) -> Any:
+    """The dict of a module or class, past whatever it does when it is looked at; of anything else an empty one."""
+    if issubclass(type(owner), types.ModuleType):
+        return object.__getattribute__(owner, "__dict__")
+    return type.__getattribute__(owner, "__dict__") if is_class(owner) else {}
+
+
+def is_class(thing: object) -> bool:
+    """Whether something is a class. ``isinstance`` would ask a proxy object, which may then do anything."""
+    return issubclass(type(thing), type)
+
+
+def is_learned(cls: type) -> bool:
+    """Whether this process's own code has named the class."""
+    return _classes.get(name_of(cls)) is cls
 
 
 def is_known(cls: type) -> bool:
     """Whether instances of ``cls`` come back as themselves in this process."""
-    return _classes.get(name_of(cls)) is cls
+    return is_learned(cls) or loaded(name_of(cls)) is cls
+
+
+def is_of_the_script_only(cls: type) -> bool:
+    """Whether the class is defined in the file that was started, and no worker need have imported that file."""
+    return cls.__module__ in _SCRIPTS and not _script_is_imported
+
+
+_script_is_imported = False
+
+
+def expect_script_at_workers(module: str | None) -> None:
+    """A task is defined in this module: where it is the script's, workers import it, so they have its classes too."""
+    global _script_is_imported
+    _script_is_imported = _script_is_imported or module in _SCRIPTS
+
+
+def with_script_named(text: str) -> str:
+    """A text about classes in which those of the running script are called as :func:`name_of` calls them."""
+    for module in _SCRIPTS:
+        text = text.replace(f"{module}.", f"{_script_name()}.")
+    return text
+
+
+class _OfTheScript:
+    __module__ = "__main__"
+
+
+def _script_name() -> str:
+    """What a worker that imports the running script would call its module."""
+    return module_of(_OfTheScript)
 
 
 def learn(cls: _T) -> _T:

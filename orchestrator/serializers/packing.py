@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from orchestrator.errors import SerializationError
-from orchestrator.serializers import pickling, signing
+from orchestrator.serializers import buffers, pickling, signing
 from orchestrator.serializers.extensions import find_writer, known_writer
 from orchestrator.serializers.signing import KeyRing
 from orchestrator.serializers.wire import HANDLE, MAX_DEPTH, UPSTREAM, ExtType, Packer
@@ -68,9 +68,26 @@ class Packing:
         self._depth = depth + 1
         try:
             packed: bytes = self._packers[depth].pack(value)
+            # msgpack packs bytearrays and memoryviews without asking, and they would arrive as bytes.
+            if (b"\xc4" in packed or b"\xc5" in packed or b"\xc6" in packed) and buffers.among(value):
+                packed = self._packers[depth].pack(buffers.marked(value, self))
         finally:
             self._depth = depth
         return packed
+
+    def pack_plain(self, value: Any) -> bytes | None:
+        """The msgpack of ``value``, or ``None`` if it would need a pickle or cannot be packed."""
+        ring, self._ring = self._ring, False
+        try:
+            return self.pack(value)
+        except UnicodeEncodeError:
+            if self.strict_text:
+                raise
+            return None
+        except Exception:
+            return None
+        finally:
+            self._ring = ring
 
     def replace(self, obj: Any) -> object:
         """What msgpack is to pack in the place of ``obj``, which it does not know."""
@@ -106,6 +123,11 @@ class Packing:
         return self._ring or None
 
     @property
+    def may_pickle(self) -> bool:
+        """Whether pickles may go into this body, if there is a key."""
+        return self._ring is not False
+
+    @property
     def strict_text(self) -> bool:
         """Whether text with lone surrogates is still refused (a second packing will accept it)."""
         return self._unicode_errors is None
@@ -121,12 +143,13 @@ class Packing:
         self.must_sign = True
         return pickling.dump(obj, self)
 
-    def reset(self, in_call: bool) -> None:
-        """Get ready for the next body."""
-        self.in_call = in_call
-        self.upstreams = None
-        self.must_sign = False
-        self._ring = True
+    def put_back(self, body_bytes: int) -> None:
+        """Keep it for the next body. One that raised is not put back, so it starts clean."""
+        if self._unicode_errors is None and body_bytes <= _KEPT_BODY_BYTES:
+            self.upstreams = None
+            self.must_sign = False
+            self._ring = True
+            _idle.append(self)
 
     def _new_packer(self, buffer_bytes: int) -> Any:
         return Packer(
@@ -139,7 +162,7 @@ _idle: list[Packing] = []
 
 
 def pack_body(value: Any, in_call: bool) -> tuple[bytes, Packing]:
-    """Pack one value; read what was noted from the packing, then give it to :func:`put_back`."""
+    """Pack one value; read what was noted from the packing, then :meth:`Packing.put_back` it."""
     try:
         packing = _idle.pop()
     except IndexError:
@@ -151,13 +174,6 @@ def pack_body(value: Any, in_call: bool) -> tuple[bytes, Packing]:
         # Text with lone surrogates (file names, mostly). Accepting it costs a copy of every text: only then.
         packing = Packing(in_call=in_call, surrogates=True)
         return packing.pack(value), packing
-
-
-def put_back(packing: Packing, body_bytes: int) -> None:
-    """Keep a packing for the next body. One that raised is not put back, so it starts clean."""
-    if packing.strict_text and body_bytes <= _KEPT_BODY_BYTES:
-        packing.reset(False)
-        _idle.append(packing)
 
 
 def _refuse_depth(depth: int, value: object) -> None:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import functools
 import io
+import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from orchestrator.errors import OrchestratorError, SerializationError
+from orchestrator.serializers import buffers
 from orchestrator.serializers.extensions import Writer, is_replaced, readers
 from orchestrator.serializers.wire import PICKLE, ExtType
 
@@ -26,6 +28,17 @@ def dump(obj: object, packing: Packing) -> bytes:
     """The pickle of ``obj``, with replacements noted in ``packing``."""
     buffer = io.BytesIO()
     _pickler_class()(buffer, packing).dump(obj)
+    return buffer.getvalue()
+
+
+def dump_for_a_child(obj: object) -> bytes:
+    """A pickle for a process of our own, read with ``pickle.loads``.
+
+    Raises:
+        SerializationError: it holds something that belongs to this process.
+    """
+    buffer = io.BytesIO()
+    _pickler_class()(buffer, None).dump(obj)
     return buffer.getvalue()
 
 
@@ -55,12 +68,23 @@ def _pickler_class() -> Any:
     import cloudpickle  # 20 ms, and most processes never pickle
 
     class Pickler(cloudpickle.Pickler):  # type: ignore[misc, name-defined, unused-ignore]
-        def __init__(self, file: io.BytesIO, packing: Packing) -> None:
+        def __init__(self, file: io.BytesIO, packing: Packing | None) -> None:
             super().__init__(file, protocol=_PROTOCOL)
             self._packing = packing
 
         def persistent_id(self, obj: object) -> bytes | None:
-            return self._packing.pack(obj) if is_replaced(type(obj)) else None
+            packing = self._packing
+            return packing.pack(obj) if packing is not None and is_replaced(type(obj)) else None
+
+        def reducer_override(self, obj: Any) -> Any:
+            # cloudpickle would send a view as bytes, and an open file as a copy of what is in it.
+            if type(obj) is memoryview:
+                return buffers.view_of, buffers.parts_of(obj)
+            if isinstance(obj, io.TextIOWrapper) and obj not in (sys.stdout, sys.stderr):
+                raise SerializationError(
+                    f"the open file {obj.name!r} belongs to this process: pass its path, or what was read from it"
+                )
+            return super().reducer_override(obj)
 
     return Pickler
 

@@ -1,19 +1,22 @@
 """Reading: msgpack becomes one value, with everything inside it.
 
-Nothing here imports or looks up by name. Extensions are read by the functions in ``extensions.readers``; those that
-need a pickle ask :meth:`Reading.demand_trust` first.
+Classes are looked up by name among those that are here; imports happen for signed bodies only. Extensions are read by
+the functions in ``extensions.readers``; those that need a pickle ask :meth:`Reading.demand_trust` first.
 """
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 from collections.abc import Mapping
 from typing import Any, Final
 
 from orchestrator.errors import OrchestratorError, SerializationError, UntrustedPayload
+from orchestrator.serializers import known_types
 from orchestrator.serializers.extensions import readers
 from orchestrator.serializers.wire import MAX_DEPTH, UPSTREAM, unpackb
 
-_NO_UPSTREAMS: Final[Mapping[str, Any]] = {}
+NO_UPSTREAMS: Final[Mapping[str, Any]] = {}
 
 
 class Reading:
@@ -21,7 +24,7 @@ class Reading:
 
     __slots__ = ("_depth", "trusted", "upstream_values")
 
-    def __init__(self, trusted: bool = False, upstream_values: Mapping[str, Any] = _NO_UPSTREAMS) -> None:
+    def __init__(self, trusted: bool = False, upstream_values: Mapping[str, Any] = NO_UPSTREAMS) -> None:
         self.trusted = trusted
         self.upstream_values = upstream_values
         self._depth = 0
@@ -56,6 +59,32 @@ class Reading:
             return self.upstream_values[run_id]
         except KeyError:
             raise SerializationError(f"the result of the upstream run {run_id} is not at hand") from None
+
+    def class_of(self, name: object) -> type | None:
+        """The class that a name in the body means; ``None``: this reading restores plain values only.
+
+        Raises:
+            SerializationError: it is not here, and nothing vouches for a body that wants it imported.
+        """
+        cls = known_types.find(name) or self._imported(name)
+        if cls is None:
+            raise SerializationError(
+                f"the class {str(name)[:200]} is not loaded here: import its module in this process (for a worker: in "
+                "the module that -A names) before it is read"
+            )
+        if not self.trusted and hasattr(cls, "__del__") and not known_types.is_learned(cls):
+            raise SerializationError(
+                f"{known_types.name_of(cls)} has a __del__, which would run on fields that anybody may have written: "
+                "annotate a parameter of a task with it, or set ORCHESTRATOR_SECRET_KEY"
+            )
+        return cls
+
+    def _imported(self, name: object) -> type | None:
+        if not self.trusted or not isinstance(name, str):
+            return None
+        with contextlib.suppress(ImportError, ValueError):  # what fails is reported as a class that is not here
+            importlib.import_module(name.partition(":")[0])
+        return known_types.find(name)
 
     def demand_trust(self) -> None:
         """Go on only under a good signature."""

@@ -14,13 +14,16 @@ from typing import Final, TypeAlias
 from orchestrator.errors import SerializationError, UntrustedPayload
 from orchestrator.serializers.wire import Packer
 
-Parts: TypeAlias = Sequence[str | bytes]
+Parts: TypeAlias = Sequence[str | bytes] | bytes
+"""Where a body belongs, in parts, or what :func:`joined` has made of them."""
 Context: TypeAlias = Callable[[], Parts]
 """Where a body belongs. A callable, because a body that is neither signed nor encrypted never asks."""
 
 SIGNATURE_BYTES: Final = 32
-_PURPOSE: Final = b"orchestrator body 2"
+_PURPOSES: Final = [b"orchestrator body 2" + bytes((tag,)) for tag in range(256)]
 _USUAL_CONTEXT_BYTES: Final = 256
+_ID_BYTES: Final = 36
+_MOST_PARTS: Final = 15  # that say how many they are in one byte
 _BLOCK_BYTES: Final = 64  # of SHA-256
 _INNER: Final = bytes(byte ^ 0x36 for byte in range(256))
 _OUTER: Final = bytes(byte ^ 0x5C for byte in range(256))
@@ -90,17 +93,50 @@ class KeyRing:
     def verifies(self, signature: bytes, tag: int, data: bytes, context: Parts) -> bool:
         """Whether any of the keys made this signature."""
         text = _signed_text(tag, data, context)
-        return any(hmac.compare_digest(signature, key.digest(text)) for key in self._keys)
+        if hmac.compare_digest(signature, self._keys[0].digest(text)):
+            return True
+        return any(hmac.compare_digest(signature, key.digest(text)) for key in self._keys[1:])
 
 
 def _signed_text(tag: int, data: bytes, context: Parts) -> bytes:
-    return b"".join((_PURPOSE, bytes((tag,)), joined(context), data))
+    return _PURPOSES[tag] + joined(context) + data
 
 
 def joined(context: Parts) -> bytes:
     """The parts of a context as bytes that say where each begins: ("ab", "c") must not sign for ("a", "bc")."""
+    if type(context) is bytes:
+        return context
     parts: bytes = Packer(unicode_errors="surrogatepass", buf_size=_USUAL_CONTEXT_BYTES).pack(tuple(context))
     return parts
+
+
+class SharedContext:
+    """Contexts that differ in an id only, as those of the calls of a map do: what they share is joined once.
+
+    Args:
+        before: the parts before the id.
+        after: the parts behind it; no more than 14 in all.
+
+    >>> SharedContext(("call", "order"), (b"meta",)).of("an id") == joined(("call", "order", "an id", b"meta"))
+    True
+    """
+
+    __slots__ = ("_after", "_before", "_head", "_tail")
+
+    def __init__(self, before: Sequence[str | bytes], after: Sequence[str | bytes]) -> None:
+        if len(before) + 1 + len(after) > _MOST_PARTS:
+            raise ValueError(f"a context of more than {_MOST_PARTS} parts cannot be shared")
+        self._before, self._after = before, after
+        self._tail = joined(after)[1:]  # without how many there are
+        whole = joined((*before, "i" * _ID_BYTES, *after))
+        self._head = whole[: len(whole) - len(self._tail) - _ID_BYTES]
+
+    def of(self, its_id: str) -> bytes:
+        """The context of one of them, joined."""
+        name = its_id.encode("utf-8", "surrogatepass")
+        if len(name) != _ID_BYTES:  # it says how long it is in another way
+            return joined((*self._before, its_id, *self._after))
+        return self._head + name + self._tail
 
 
 def _no_key_ring() -> KeyRing | None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from collections import OrderedDict, defaultdict, deque
 from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path, PosixPath, PurePath, PurePosixPath, PureWindowsPath, WindowsPath
 from typing import Any
 from uuid import UUID
 
+from orchestrator.errors import SerializationError
 from orchestrator.serializers import wire
 from orchestrator.serializers.extensions import extend
 from orchestrator.serializers.packing import Packing
@@ -17,8 +20,7 @@ from orchestrator.serializers.wire import ExtType
 
 _complex = struct.Struct(">dd")
 
-# The factories that can be written down as a word. Any other is left out: the dict then raises KeyError for a missing
-# key instead of inventing something.
+# The factories that can be written down as a word.
 _FACTORIES: dict[str, Any] = {
     cls.__name__: cls for cls in (list, dict, set, tuple, frozenset, str, bytes, int, float, bool, deque)
 }
@@ -64,7 +66,13 @@ def _read_deque(data: bytes, reading: Reading) -> deque[Any]:
 def _write_defaultdict(value: defaultdict[Any, Any], packing: Packing) -> object:
     factory: Any = value.default_factory
     name = _NAMES.get(factory) if isinstance(factory, type) else None
-    if factory is not None and name is None and packing.key_ring is not None:
+    if factory is not None and name is None:
+        if packing.key_ring is None:
+            raise SerializationError(
+                f"the factory of a defaultdict, {factory!r}, cannot be written down, and pickling is off because there "
+                "is no secret key: use a plain type (list, int, dict, ...) as the factory, pass dict(value), or set "
+                "ORCHESTRATOR_SECRET_KEY"
+            )
         return ExtType(wire.PICKLE, packing.pickled(value))
     return ExtType(wire.DEFAULTDICT, packing.pack([name, dict(value)]))
 
@@ -124,12 +132,21 @@ def _read_uuid(data: bytes, reading: Reading) -> UUID:
     return UUID(bytes=data)
 
 
-def _write_bytearray(value: bytearray, packing: Packing) -> object:
-    return ExtType(wire.BYTEARRAY, bytes(value))
+def _write_fraction(value: Fraction, packing: Packing) -> object:
+    return ExtType(wire.FRACTION, packing.pack([value.numerator, value.denominator]))
 
 
-def _read_bytearray(data: bytes, reading: Reading) -> bytearray:
-    return bytearray(data)
+def _read_fraction(data: bytes, reading: Reading) -> Fraction:
+    return Fraction(*reading.unpack_list(data, 2)[:2])
+
+
+def _write_pattern(value: re.Pattern[Any], packing: Packing) -> object:
+    return ExtType(wire.PATTERN, packing.pack([value.pattern, value.flags]))
+
+
+def _read_pattern(data: bytes, reading: Reading) -> re.Pattern[Any]:
+    pattern, flags = reading.unpack_list(data, 2)[:2]
+    return re.compile(pattern, flags)
 
 
 def _write_path(value: PurePath, packing: Packing) -> object:
@@ -139,13 +156,6 @@ def _write_path(value: PurePath, packing: Packing) -> object:
 
 def _read_path(data: bytes, reading: Reading) -> PurePath:
     return _PATH_KINDS[data[:1]](data[1:].decode("utf-8", "surrogatepass"))
-
-
-def carry_bytearrays(values: list[Any]) -> list[Any]:
-    """Mark the bytearrays among ``values``: msgpack packs them without asking, and they would arrive as bytes."""
-    if bytearray not in map(type, values):
-        return values
-    return [_write_bytearray(value, None) if type(value) is bytearray else value for value in values]  # type: ignore[arg-type]
 
 
 extend(tuple, wire.TUPLE, _write_tuple, _read_tuple)
@@ -159,6 +169,7 @@ extend(int, wire.BIG_INT, _write_big_int, _read_big_int)
 extend(complex, wire.COMPLEX, _write_complex, _read_complex)
 extend(Decimal, wire.DECIMAL, _write_decimal, _read_decimal)
 extend(UUID, wire.UUID, _write_uuid, _read_uuid)
-extend(bytearray, wire.BYTEARRAY, _write_bytearray, _read_bytearray)
+extend(Fraction, wire.FRACTION, _write_fraction, _read_fraction)
+extend(re.Pattern, wire.PATTERN, _write_pattern, _read_pattern)
 for _path in (PosixPath, WindowsPath, PurePosixPath, PureWindowsPath):
     extend(_path, wire.PATH, _write_path, _read_path)

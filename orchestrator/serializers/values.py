@@ -6,6 +6,7 @@ A serializer is two functions and a number: see ``json_format.py`` for one.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple, TypeAlias
 
 from orchestrator.errors import SerializationError
@@ -21,10 +22,9 @@ from orchestrator.serializers.framing import (
     open_body,
     seal,
 )
-from orchestrator.serializers.packing import Packing, pack_body, put_back
+from orchestrator.serializers.packing import Packing, pack_body
 from orchestrator.serializers.reading import Reading, unreadable
 from orchestrator.serializers.signing import Context
-from orchestrator.serializers.stdlib_types import carry_bytearrays
 
 Pack: TypeAlias = Callable[[Any, Packing], bytes]
 Unpack: TypeAlias = Callable[[bytes, Reading], Any]
@@ -95,7 +95,8 @@ def pack_value(
         context: Where the body belongs, for example ``("result", run_id)``; called only if the body is signed or
             encrypted.
         limits: Sizes in bytes.
-        serializer: ``"msgpack"``, ``"json"``, ``"pickle"``, or one that was registered.
+        serializer: ``"msgpack"``, ``"json"``, ``"pickle"``, or one that was registered; after ``"compressed/"`` the
+            body is compressed however small it is.
         enclosed: It goes into something that is signed and encrypted as a whole.
 
     Raises:
@@ -107,9 +108,11 @@ def pack_value(
     {'sold': (1, 2)}
     """
     if serializer != "msgpack":
+        if serializer.startswith("compressed/"):
+            serializer, limits = serializer[11:], replace(limits, compress_above_bytes=0)
         return _pack_with(_serializer(serializer), value, context, limits, enclosed)
     try:
-        data, packing = pack_body(carry_bytearrays([value])[0], False)
+        data, packing = pack_body(value, False)
     except Exception as error:
         explanation = explained("the result", value, error, in_call=False)
         raise explanation from explanation.__cause__
@@ -119,7 +122,7 @@ def pack_value(
         body = PLAIN_MSGPACK + data
     else:
         body = seal(MSGPACK, data, limits, must_sign=packing.must_sign, context=context, protect=not enclosed)
-    put_back(packing, size)
+    packing.put_back(size)
     return body
 
 

@@ -28,6 +28,7 @@ DEFAULTDICT: Final = 14
 RANGE: Final = 15
 SLICE: Final = 16
 BYTEARRAY: Final = 17
+MEMORYVIEW: Final = 18
 
 BIG_INT: Final = 20
 COMPLEX: Final = 21
@@ -35,11 +36,15 @@ DECIMAL: Final = 22
 UUID: Final = 23
 PATH: Final = 24
 SECRET: Final = 25
+FRACTION: Final = 26
+PATTERN: Final = 27
 
 DATETIME: Final = 30
 DATE: Final = 31
 TIME: Final = 32
 TIMEDELTA: Final = 33
+ZONE: Final = 34
+ZONED: Final = 35
 
 ENUM: Final = 40
 RECORD: Final = 41

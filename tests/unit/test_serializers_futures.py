@@ -210,7 +210,7 @@ def test_a_future_in_a_result_becomes_a_handle() -> None:
     try:
         assert unpack_value(body, context=context)[0] == ("future", "r1")
     finally:
-        set_handle_factory(PrefectFuture)  # as importing orchestrator.calls sets it
+        set_handle_factory(PrefectFuture)  # as importing orchestrator.submission.send sets it
 
 
 def test_an_upstream_in_a_result_is_refused() -> None:

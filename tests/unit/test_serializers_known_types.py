@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import functools
+import sys
 from collections.abc import Callable, Iterator
 from typing import (
     TYPE_CHECKING,
@@ -20,11 +21,12 @@ from typing import (
     Union,
 )
 
+import pydantic
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from orchestrator.errors import SerializationError
-from orchestrator.serializers import known_types, pack_value, unpack_value
+from orchestrator.serializers import KeyRing, known_types, pack_value, set_key_ring, unpack_value
 
 if TYPE_CHECKING:
     from nowhere import Nothing  # type: ignore[import-not-found]
@@ -185,6 +187,7 @@ def version_of(*fields: Any, name: str = "Versioned") -> Any:
 
 def sent_to(old: Any, new: Any) -> Any:
     """Written by a process that knows ``old``, read by one that knows ``new``."""
+    known_types.learn(type(old))
     body = pack_value(old, context=context)
     known_types.learn(new)
     return unpack_value(body, context=context)
@@ -207,7 +210,7 @@ def test_a_new_field_without_default_is_simply_absent() -> None:
     assert not hasattr(arrived, "b")
 
 
-def test_a_dataclass_that_became_a_model_is_validated() -> None:
+def test_a_dataclass_that_became_a_model_gets_the_defaults_of_its_new_fields() -> None:
     class Versioned(BaseModel):
         a: int
         b: int = 2
@@ -266,13 +269,58 @@ class Strict(BaseModel):
         return number
 
 
-def test_models_are_validated_by_field_name_also_when_they_have_aliases() -> None:
+def test_models_come_back_by_field_name_also_when_they_have_aliases() -> None:
     known_types.learn(Strict)
     model = Strict(orderNumber=1, inner=Strict(orderNumber=2))
     assert back(model) == model
 
 
-def test_a_model_that_refuses_is_an_error_that_names_it() -> None:
-    known_types.learn(Strict)
-    with pytest.raises(SerializationError, match=r"(?s)Strict refuses.*must be positive"):
-        back(Strict.model_construct(number=-1))
+def model(**fields: Any) -> Any:
+    made = pydantic.create_model("Changed", **fields)
+    made.__module__, made.__qualname__ = __name__, "Changed"
+    return made
+
+
+def test_a_model_whose_fields_changed_is_validated_by_the_readers_class() -> None:
+    old, new = model(a=(int, ...), gone=(str, "x")), model(a=(int, ...), b=(list[int], Field(default_factory=list)))
+    assert sent_to(old(a=1), new) == new(a=1, b=[])
+    assert sent_to(model(a=(str, ...))(a="7"), model(a=(int, ...))).a == 7
+
+
+def test_a_model_of_other_fields_that_refuses_says_so_without_showing_values() -> None:
+    for old, told in (
+        (model(a=(str, ...))(a="hidden"), "a: Input should be a valid integer"),
+        (model()(), "a: Field required"),
+    ):
+        with pytest.raises(SerializationError, match=rf"Changed refuses the fields that were sent: {told}") as caught:
+            sent_to(old, model(a=(int, ...)))
+        assert "hidden" not in str(caught.value)
+        assert caught.value.__suppress_context__
+
+
+def test_a_class_of_the_script_goes_by_the_name_that_workers_import_once_the_script_has_tasks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cls = version_of(("a", int), name="OfScript")
+    cls.__module__ = "__main__"
+    monkeypatch.setitem(vars(sys.modules["__main__"]), "OfScript", cls)
+    monkeypatch.setattr(known_types, "_script_is_imported", False)
+    set_key_ring(lambda: KeyRing([b"k" * 32]))
+    try:
+        by_value = pack_value(cls(1), context=context)
+        known_types.expect_script_at_workers("elsewhere")
+        assert len(pack_value(cls(1), context=context)) == len(by_value)
+        known_types.expect_script_at_workers("__main__")
+        by_name = pack_value(cls(1), context=context)
+        assert known_types.name_of(cls).encode() in by_name
+        assert unpack_value(by_name, context=context) == cls(1)
+    finally:
+        set_key_ring(lambda: None)
+
+
+def test_a_class_that_is_not_loaded_where_it_is_read_is_an_error_that_says_what_to_do() -> None:
+    known_types.learn(Local := version_of(("a", int), name="Local"))
+    body = pack_value(Local(1), context=context)
+    known_types._classes.clear()
+    with pytest.raises(SerializationError, match=rf"{__name__}:Local is not loaded here: import its module"):
+        unpack_value(body, context=context)

@@ -15,12 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brokers.contract import Delivery, Status
+from brokers.messages import Delivery, Status
 from orchestrator import serializers, task
-from orchestrator.envelopes import call_context
 from orchestrator.errors import EncryptionKeyMissing, SerializationError, UntrustedPayload
-from orchestrator.ids import new_run_id
-from orchestrator.outcomes import enclosed, flow_message, message_of_flow, pack_outcome, read_outcome
+from orchestrator.runs.run_ids import new_run_id
 from orchestrator.serializers import (
     NO_PROTECTION,
     CipherRing,
@@ -35,8 +33,11 @@ from orchestrator.serializers import (
     unpack_call,
     unpack_value,
 )
+from orchestrator.serializers.outcomes import enclosed, flow_message, message_of_flow, pack_outcome, read_outcome
 from orchestrator.serializers.signing import MacKey
-from orchestrator.slots.delivered import Refusal, Unpacker
+from orchestrator.slots.acks import Refusal
+from orchestrator.slots.decoding import AttemptBuilder
+from orchestrator.submission.signed_calls import call_context
 from orchestrator.testing import inline
 
 ROOT = Path(__file__).parents[2]
@@ -266,7 +267,7 @@ except ConfigurationError as error:
     print(error)
 """
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60)
-    assert "pip install 'orchestrator[crypto]'" in done.stdout, done.stderr
+    assert "pip install cryptography" in done.stdout, done.stderr
 
 
 # -- outcomes --------------------------------------------------------------------------------------------------------
@@ -327,7 +328,7 @@ def refusal_of(
     """Why a worker refuses this; empty if it does not."""
     with inline() as fleet:
         prepare()
-        found = Unpacker(fleet).attempt(Delivery("default:ds 1-0", run_id, task, body, 0, 0, None, meta, 1))
+        found = AttemptBuilder(fleet).attempt(Delivery("default:ds 1-0", run_id, task, body, 0, 0, None, meta, 1))
     return f"{type(found.reason).__name__}: {found.reason}" if isinstance(found, Refusal) else ""
 
 
@@ -376,7 +377,7 @@ def test_the_signature_of_a_call_covers_its_task_its_run_and_its_options_and_is_
 
 
 def test_a_call_by_name_from_a_celery_client_which_nobody_signs_is_refused_where_signatures_are_demanded() -> None:
-    from task_workers.celery_app.calls import CallsOfTask
+    from task_workers.celery.message_task import CallsOfTask
 
     @task
     def counted(number: int) -> int:

@@ -6,7 +6,7 @@ import dataclasses
 import enum
 import math
 import uuid
-from collections import Counter, OrderedDict, defaultdict, deque, namedtuple
+from collections import Counter, OrderedDict, defaultdict, deque
 from datetime import UTC, datetime, time, timedelta, timezone
 from decimal import Decimal
 from functools import cached_property
@@ -263,10 +263,6 @@ def test_a_bytearray_passed_as_an_argument_or_returned_stays_one() -> None:
     assert type(args[0]) is type(kwargs["b"]) is type(back(bytearray(b"x"))) is bytearray
 
 
-def test_a_bytearray_deeper_inside_arrives_as_bytes() -> None:
-    assert back([bytearray(b"x")]) == [b"x"]  # msgpack packs it without asking; equal, but not mutable
-
-
 def test_a_zone_comes_back_with_its_key_and_the_second_of_two_equal_hours() -> None:
     moment = datetime(2026, 10, 25, 2, 30, fold=1, tzinfo=ZoneInfo("Europe/Berlin"))
     arrived = back(moment)
@@ -303,15 +299,6 @@ def test_attributes_of_a_subclass_of_list_come_along() -> None:
     basket = Basket([1])
     basket.owner = ("me",)  # type: ignore[attr-defined]
     assert back(basket).owner == ("me",)
-
-
-Unlearned = namedtuple("Unlearned", "a b")
-
-
-def test_a_named_tuple_nobody_knows_arrives_as_a_tuple() -> None:
-    arrived = back(Unlearned(1, 2))
-    assert arrived == (1, 2)
-    assert type(arrived) is tuple
 
 
 @pytest.mark.parametrize(
@@ -408,14 +395,13 @@ class StrangeList(list[int]):
     pass
 
 
-def test_what_nobody_knows_arrives_as_plain_data_when_there_is_no_key() -> None:
-    arrived = back([Stranger(1, Stranger(2)), StrangeModel(a=3), StrangeEnum.A, StrangeList([4])])
-    assert arrived == [{"a": 1, "inside": {"a": 2, "inside": None}}, {"a": 3}, 1, [4]]
-    assert type(arrived[3]) is list
+def test_what_nobody_has_named_comes_back_by_its_name_when_there_is_no_key() -> None:
+    value = [Stranger(1, Stranger(2)), StrangeModel(a=3), StrangeEnum.A, StrangeList([4])]
+    assert same(back(value), value)
 
 
 @pytest.mark.usefixtures("with_key")
-def test_what_nobody_knows_is_pickled_when_there_is_a_key() -> None:
+def test_what_nobody_has_named_is_signed_when_there_is_a_key_so_that_readers_may_import_it() -> None:
     value = [Stranger(1, Stranger(2)), StrangeModel(a=3), StrangeEnum.A, StrangeList([4])]
     body = pack_value(value, context=context)
     assert body[0] & 0x80

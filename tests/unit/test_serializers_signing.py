@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
+import hmac
 from typing import Any
 
+import msgpack
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.errors import SerializationError, UntrustedPayload
-from orchestrator.serializers import KeyRing, pack_call, pack_value, set_key_ring, unpack_call, unpack_value
+from orchestrator.serializers import (
+    NO_PROTECTION,
+    KeyRing,
+    Protection,
+    pack_call,
+    pack_value,
+    protect,
+    set_key_ring,
+    unpack_call,
+    unpack_value,
+)
+from orchestrator.serializers.outcomes import end_context
+from orchestrator.serializers.signing import SharedContext, joined
+from orchestrator.submission.signed_calls import LONGEST_REMEMBERED, _shared_context, call_context
+
+RUN = "0199f1c2-0000-8000-8000-00000000002a"
 
 
 class Plain:
@@ -88,6 +105,50 @@ def test_a_body_is_good_in_its_own_context_only(mine: list[str | bytes], other: 
     if as_bytes(mine) != as_bytes(other):
         with pytest.raises(UntrustedPayload):
             unpack_call(body, context=lambda: other, upstream_values={})
+
+
+ids = st.text(max_size=300) | st.text("0123456789abcdef-", min_size=36, max_size=36)
+
+
+@given(parts, ids, parts)
+def test_what_contexts_share_changes_none_of_them(
+    before: list[str | bytes], its_id: str, after: list[str | bytes]
+) -> None:
+    assert SharedContext(before, after).of(its_id) == joined((*before, its_id, *after))
+
+
+def test_a_context_of_too_many_parts_is_not_shared() -> None:
+    assert SharedContext(["a"] * 7, ["b"] * 7).of("i") == joined(["a"] * 7 + ["i"] + ["b"] * 7)
+    with pytest.raises(ValueError, match="15 parts"):
+        SharedContext(["a"] * 8, ["b"] * 7)
+
+
+@pytest.mark.parametrize("meta", [b"", b"\x81\xa1q\xa4mail", b"m" * 2000], ids=len)
+@pytest.mark.parametrize("args", [[7, "text"], [(1, 2)]], ids=["scalars", "others"])
+def test_workers_of_earlier_versions_check_the_same_signature(meta: bytes, args: list[Any]) -> None:
+    """The text that it is made of, written down once more: it must never change."""
+    ring = KeyRing([b"a" * 32])
+    set_key_ring(lambda: ring)
+    protect(Protection(signs=True, demands=True))
+    try:
+        body = pack_call(args, {}, context=lambda: call_context("shop.order", RUN, meta)).body
+    finally:
+        protect(NO_PROTECTION)
+    assert body[0] == 0x81
+    context = msgpack.packb(["call", "1", "shop.order", RUN, meta])
+    text = b"orchestrator body 2" + b"\x81" + context + body[33:]
+    assert body[1:33] == hmac.digest(b"a" * 32, text, "sha256")
+
+
+@pytest.mark.parametrize("letter", "CFKZN")
+def test_the_context_of_an_end_is_what_it_was(letter: str) -> None:
+    assert joined(end_context(RUN, letter)) == msgpack.packb(["outcome", RUN, letter])
+
+
+def test_a_large_meta_is_not_remembered() -> None:
+    before = _shared_context.cache_info().currsize
+    call_context("shop.order", RUN, b"m" * LONGEST_REMEMBERED)
+    assert _shared_context.cache_info().currsize == before
 
 
 def test_parts_do_not_run_into_each_other() -> None:
