@@ -6,22 +6,20 @@ True
 
 ``A + B`` combines, ``INPUTS - "name"`` leaves an argument out, ``DEFAULT`` is ``INPUTS + TASK_SOURCE + RUN_ID``, and
 ``NO_CACHE`` (``NONE``) never makes a key. Names and meaning follow Prefect 3 (``prefect.cache_policies``) but for two
-things: ours writes values down canonically before hashing (see :mod:`orchestrator.hashing`), and the key of
+things: ours writes values down canonically before hashing (see :mod:`orchestrator.caching.hashing`), and the key of
 ``INPUTS`` covers the task too, so that two tasks with equal arguments do not get each other's results.
 """
 
 from __future__ import annotations
 
-import contextlib
 import copy
-import inspect
-import weakref
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
-from types import CodeType
 from typing import Any, Final, Literal, Self, TypeAlias
 
+from orchestrator.caching.hashing import name_of_unhashable, stable_hash
+from orchestrator.caching.source import code_of, plain_values_around, source_of
 from orchestrator.errors import CacheKeyError
-from orchestrator.hashing import stable_hash
 
 __all__ = [
     "DEFAULT",
@@ -47,7 +45,7 @@ Isolation: TypeAlias = Literal["serializable", "read_committed"]
 ISOLATIONS: Final = ("serializable", "read_committed")
 
 
-class CachePolicy:
+class CachePolicy(ABC):
     """Computes the key under which a call's result is found again. Subclass it and write :meth:`compute_key`.
 
     ``isolation`` says what happens to a call whose key is being computed by another call right now:
@@ -65,6 +63,7 @@ class CachePolicy:
     isolation: Isolation | None = None
     lock: Any = None
 
+    @abstractmethod
     def compute_key(
         self, task_ctx: Any, inputs: dict[str, Any], flow_parameters: dict[str, Any], **kwargs: Any
     ) -> str | None:
@@ -72,14 +71,13 @@ class CachePolicy:
 
         Args:
             task_ctx: the running call: ``.task`` (with ``.fn`` and ``.task_key``), ``.run_id``, ``.flow_run_id``,
-                ``.parent_task_run_id``.
+                ``.parent_task_run_id``, ``.parameters``, ``.task_run`` (as hooks get it).
             inputs: the call's arguments by parameter name.
             flow_parameters: the flow's arguments by parameter name; empty outside a flow.
 
         Raises:
             CacheKeyError: an argument has no stable content.
         """
-        raise NotImplementedError(f"{type(self).__name__} does not say how to compute a cache key")
 
     @staticmethod
     def from_cache_key_fn(cache_key_fn: CacheKeyFn) -> CacheKeyFnPolicy:
@@ -171,7 +169,7 @@ class Inputs(CachePolicy):
         try:
             return stable_hash("inputs", task_key, kept)
         except CacheKeyError as error:
-            name = _culprit(kept)
+            name = name_of_unhashable(kept)
             raise CacheKeyError(
                 f"no cache key can be computed from argument {name!r}: {error}. Leave it out with "
                 f'cache_policy=INPUTS - "{name}", give a cache_key_fn, or use NO_CACHE'
@@ -187,7 +185,10 @@ class Inputs(CachePolicy):
 class TaskSource(CachePolicy):
     """Calls are the same while the task's own source text is the same (not that of functions it calls).
 
-    Where there is no source file (an interactive session), the compiled code takes its place.
+    The plain values (numbers, text, ...) that the function takes from around it, from a closure or as global names,
+    count too, as they are when the call is made; other values of a closure count as they were when the task was
+    defined. What the function itself assigns, such as a counter, does not. Where there is no source file (an
+    interactive session), the compiled code takes its place. Prefect looks at the text only.
     """
 
     def compute_key(
@@ -197,7 +198,12 @@ class TaskSource(CachePolicy):
         if task is None:
             return None
         source = getattr(task, "source_code", None) or source_of(task.fn)
-        return None if source is None else stable_hash("source", source)
+        if source is None:
+            return None
+        # A digest of its closure, see orchestrator.runnables.identity.
+        held = getattr(task, "task_key", "").partition("#")[2]
+        around = plain_values_around(task.fn)
+        return stable_hash("source", source, held, around) if held or around else stable_hash("source", source)
 
 
 class FlowParameters(CachePolicy):
@@ -284,53 +290,9 @@ def task_input_hash(context: Any, arguments: dict[str, Any]) -> str | None:
     Follows Prefect 3 (``prefect.tasks.task_input_hash``).
     """
     try:
-        return stable_hash(context.task.task_key, _code_of(context.task.fn), arguments)
+        return stable_hash(context.task.task_key, code_of(context.task.fn), arguments)
     except CacheKeyError:
         return None
-
-
-_sources: weakref.WeakKeyDictionary[Any, str | None] = weakref.WeakKeyDictionary()
-
-
-def source_of(fn: Callable[..., Any]) -> str | None:
-    """The text that stands for a function: its source, else its compiled code, else ``None``. Read once per function.
-
-    >>> source_of(lambda: 1) is not None
-    True
-    """
-    try:
-        return _sources[fn]
-    except (KeyError, TypeError):
-        source = _read_source(fn)
-    with contextlib.suppress(TypeError):  # not hashable or not weakly referable: read again next time
-        _sources[fn] = source
-    return source
-
-
-def _read_source(fn: Callable[..., Any]) -> str | None:
-    candidates = (fn, type(fn)) if not inspect.isroutine(fn) else (fn,)
-    for candidate in candidates:
-        try:
-            return inspect.getsource(candidate)
-        except (TypeError, OSError):
-            continue
-    code = _code_of(fn)
-    return None if code is None else stable_hash(code)
-
-
-def _code_of(fn: Any) -> CodeType | None:
-    fn = inspect.unwrap(fn) if callable(fn) else fn
-    code = getattr(getattr(fn, "__func__", fn), "__code__", None)
-    return code if isinstance(code, CodeType) else None
-
-
-def _culprit(inputs: dict[str, Any]) -> str:
-    for name, value in inputs.items():
-        try:
-            stable_hash(value)
-        except CacheKeyError:
-            return name
-    return "?"
 
 
 def _check_name(name: object) -> None:

@@ -4,8 +4,9 @@ The whole tree (the upper half is carriage and lives in :mod:`brokers.errors`; e
 
     OrchestratorError
     ├── BrokerError                     something about carriage
-    │   ├── BrokerUnavailable           nobody answers, or not in time; nothing was half-sent
-    │   ├── BrokerRefused               it answered and said no
+    │   ├── BrokerUnavailable           nobody answers, or not in time; says what was sent
+    │   ├── BrokerConflict              somebody else has changed it meanwhile; nothing was written
+    │   ├── BrokerRefused               it answered with a refusal
     │   │   ├── AuthenticationFailed
     │   │   ├── TLSFailed
     │   │   ├── UnsupportedServer
@@ -23,16 +24,35 @@ The whole tree (the upper half is carriage and lives in :mod:`brokers.errors`; e
     ├── ReservedArgumentError           (also a TypeError) a parameter has a name that we need
     ├── MappingMissingIterable          (also a ValueError) ``map`` found nothing to map over
     ├── MappingLengthMismatch           (also a ValueError) ``map`` found iterables of unequal lengths
+    ├── AmbiguousTask                   (also a ValueError) several tasks are defined under one key
     ├── UnknownTask                     (also a LookupError) no task of that name is known in this process
     ├── CacheKeyError                   (also a ValueError) a cache key cannot be computed from an argument
     ├── MissingResult                   there is no result (yet, or any more)
+    │   ├── UnfinishedRun               it has not ended
+    │   └── MissingContextError         (also a RuntimeError) asked for outside a run
+    ├── ResultStorageError              a storage of results cannot be used, or not be reached
+    ├── MissingFlowError                (also a LookupError) no flow where one was looked for
+    ├── UnspecifiedFlowError            (also a LookupError) several flows, and nothing says which
+    ├── ScriptError                     a script could not be loaded
+    ├── ObjectNotFound                  (also a LookupError) there is no such deployment, flow run, work pool, ...
+    ├── FlowRunWaitTimeout              (also a TimeoutError) a flow run has not ended in time
+    ├── FlowPauseTimeout                (also a TimeoutError) nobody has resumed a flow run in time
+    ├── NotPausedError                  a flow run that is not paused cannot be resumed
+    ├── RunPaused                       a run is paused
+    ├── ConcurrencySlotAcquisitionError  places under a limit cannot be had
+    │   ├── AcquireConcurrencySlotTimeoutError  (also a TimeoutError) not in time
+    │   └── ConcurrencyLeaseLost        others may have them
+    ├── LimitDeadlock                   (also a RuntimeError) a run waits for one that needs the place it holds
+    ├── NotificationError               a message or a call of a webhook was not taken
     ├── UpstreamTaskError               a run this one depends on did not complete
     ├── RunFailed                       a run ended Failed and brought no exception with it
     ├── RunCancelled                    a run was cancelled
     ├── RunCrashed                      the infrastructure failed, not the user's code
-    │   └── RunLost                     the record of the run has vanished
+    │   └── RunLost                     (also an ObjectNotFound) the record of the run has vanished
     ├── RemoteError                     the run raised an exception whose class is not loaded here
     └── TaskTimeout                     (also a TimeoutError) a task ran longer than it may
+
+    (errors about blocks, which are among these: :mod:`orchestrator.blocks.errors`)
 
     RemoteTraceback                     (a plain Exception) the ``__cause__`` that carries a remote traceback's text
 
@@ -42,10 +62,11 @@ that one comes back as its own type.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from brokers.errors import (
     AuthenticationFailed,
+    BrokerConflict,
     BrokerError,
     BrokerRefused,
     BrokerUnavailable,
@@ -59,22 +80,32 @@ from brokers.errors import (
     UnsupportedServer,
 )
 
-if TYPE_CHECKING:
-    from orchestrator.states import State
-
 __all__ = [
+    "AcquireConcurrencySlotTimeoutError",
+    "AmbiguousTask",
     "AuthenticationFailed",
+    "BrokerConflict",
     "BrokerError",
     "BrokerRefused",
     "BrokerUnavailable",
     "CacheKeyError",
+    "ConcurrencyLeaseLost",
+    "ConcurrencySlotAcquisitionError",
     "ConfigurationError",
     "EmbeddedServerError",
     "EncryptionKeyMissing",
+    "FlowPauseTimeout",
+    "FlowRunWaitTimeout",
     "InvalidURL",
+    "LimitDeadlock",
     "MappingLengthMismatch",
     "MappingMissingIterable",
+    "MissingContextError",
+    "MissingFlowError",
     "MissingResult",
+    "NotPausedError",
+    "NotificationError",
+    "ObjectNotFound",
     "OrchestratorError",
     "ParameterBindError",
     "ParameterTypeError",
@@ -83,15 +114,20 @@ __all__ = [
     "RemoteError",
     "RemoteTraceback",
     "ReservedArgumentError",
+    "ResultStorageError",
     "RunCancelled",
     "RunCrashed",
     "RunFailed",
     "RunLost",
+    "RunPaused",
+    "ScriptError",
     "SerializationError",
     "StoreFull",
     "TLSFailed",
     "TaskTimeout",
+    "UnfinishedRun",
     "UnknownTask",
+    "UnspecifiedFlowError",
     "UnsupportedServer",
     "UntrustedPayload",
     "UpstreamTaskError",
@@ -138,12 +174,85 @@ class UnknownTask(OrchestratorError, LookupError):
     """No task of this name is known in this process; the message says which are."""
 
 
+class AmbiguousTask(OrchestratorError, ValueError):
+    """Several tasks that do not do the same are defined under one key; the message says how to distinguish them."""
+
+
+class LimitDeadlock(OrchestratorError, RuntimeError):
+    """A run waits for another that needs a place under a concurrency limit, and only runs that wait so hold places."""
+
+
+class ConcurrencySlotAcquisitionError(OrchestratorError):
+    """Places under a limit cannot be had: it has fewer, has no decay, or (``strict``) nobody has declared it."""
+
+
+class AcquireConcurrencySlotTimeoutError(ConcurrencySlotAcquisitionError, TimeoutError):
+    """Places under a concurrency limit were not free in time."""
+
+
+class ConcurrencyLeaseLost(ConcurrencySlotAcquisitionError):
+    """The lease of places under a limit could not be renewed in time: others may have them. See ``concurrency``."""
+
+
+class NotificationError(OrchestratorError):
+    """A message, or the call of a webhook, was not taken; the text says by whom and what was answered, without secrets.
+
+    ``status`` is the HTTP or SMTP status that was answered, ``None`` where there was no answer. ``temporary`` says
+    whether it may be taken later: nobody answered, the receiver has trouble (5xx of HTTP, 4xx of SMTP) or is asked too
+    often. ``log`` is the text, as Prefect's error has it.
+    """
+
+    def __init__(
+        self, message: str = "the message was not taken", status: int | None = None, temporary: bool = False
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.temporary = temporary
+
+    @property
+    def log(self) -> str:
+        """What went wrong, in words."""
+        return str(self)
+
+
 class CacheKeyError(OrchestratorError, ValueError):
     """A cache key cannot be computed because an argument has no stable content (a lock, a socket, an open file)."""
 
 
 class MissingResult(OrchestratorError):
     """There is no result: the run has not ended, or what it returned was not kept or has expired."""
+
+
+class UnfinishedRun(MissingResult):
+    """The run has not ended: there is no result yet."""
+
+
+class ResultStorageError(OrchestratorError):
+    """A storage of results cannot be used here (a package or a block is missing), or cannot be reached now.
+
+    At the beginning of a run it is the end of that run, before its function is called; where a result is read, the
+    result is kept, and can be read later.
+    """
+
+
+class MissingFlowError(OrchestratorError, LookupError):
+    """There is no flow of that name where one was looked for."""
+
+
+class UnspecifiedFlowError(OrchestratorError, LookupError):
+    """There are several flows, and nothing says which one is meant."""
+
+
+class ScriptError(OrchestratorError):
+    """A script that was to be loaded raised an exception, which is the ``__cause__`` and ``user_exc``."""
+
+    def __init__(self, message: str = "the script could not be loaded", user_exc: Exception | None = None) -> None:
+        super().__init__(message)
+        self.user_exc = user_exc
+
+
+class MissingContextError(MissingResult, RuntimeError):
+    """Something was asked for that exists only inside a run of a flow or task. A MissingResult, as it once was."""
 
 
 class UpstreamTaskError(OrchestratorError):
@@ -158,11 +267,11 @@ class UpstreamTaskError(OrchestratorError):
 
 
 class _RunEnded(OrchestratorError):
-    """Ends that are told with the run's :class:`~orchestrator.states.State` (``None`` when it is not known)."""
+    """Ends that carry the run's :class:`~orchestrator.states.State` (``None`` when it is not known)."""
 
     _default_message = "the run did not complete"
 
-    def __init__(self, message: str | None = None, state: State[Any] | None = None) -> None:
+    def __init__(self, message: str | None = None, state: Any = None) -> None:
         super().__init__(message or self._default_message)
         self.state = state
 
@@ -185,7 +294,29 @@ class RunCrashed(_RunEnded):
     _default_message = "the run crashed"
 
 
-class RunLost(RunCrashed):
+class RunPaused(_RunEnded):
+    """A run is paused: its flow waits to be resumed, or returned such a state."""
+
+    _default_message = "the run is paused"
+
+
+class FlowPauseTimeout(OrchestratorError, TimeoutError):
+    """Nobody has resumed a paused flow run in time."""
+
+
+class NotPausedError(OrchestratorError):
+    """A flow run cannot be resumed because it is not paused, or not be suspended because no worker runs it."""
+
+
+class ObjectNotFound(OrchestratorError, LookupError):
+    """What was asked for by name or id (a deployment, a flow run, a work pool, ...) is not there."""
+
+
+class FlowRunWaitTimeout(OrchestratorError, TimeoutError):
+    """A flow run that was waited for has not ended in time; it goes on."""
+
+
+class RunLost(RunCrashed, ObjectNotFound):
     """The record of the run has vanished from the store: it expired, or the store came back empty."""
 
     _default_message = "the record of the run is gone"

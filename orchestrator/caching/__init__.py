@@ -1,0 +1,1 @@
+"""Results found again by key: hashing of arguments and code, the cache itself."""

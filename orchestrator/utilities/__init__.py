@@ -1,0 +1,1 @@
+"""Modules that Prefect keeps under this name."""

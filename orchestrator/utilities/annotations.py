@@ -1,0 +1,5 @@
+"""``prefect.utilities.annotations``, see :mod:`orchestrator.runnables.annotations`."""
+
+from orchestrator.runnables.annotations import allow_failure, freeze, opaque, quote, unmapped
+
+__all__ = ["allow_failure", "freeze", "opaque", "quote", "unmapped"]
