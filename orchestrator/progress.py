@@ -1,4 +1,4 @@
-"""How far a run has come: told from inside the task, read from anywhere.
+"""Progress of a run: reported from inside the task, read from anywhere.
 
 In a task::
 
@@ -15,7 +15,7 @@ Elsewhere::
     progress.of(future.run_id)      # Progress(done=3, total=10, note='printing', moment=...), or None
 
 It is cheap to say often: a run's values are written about twice a second, and always the last one before the run ends.
-Progress belongs to an attempt: a retry begins without, and what a dead attempt says late is not heard. (The bar that
+Progress belongs to an attempt: a retry begins without, and late reports of a dead attempt are ignored. (The bar that
 ``wait(futures, progress=True)`` draws is another thing: it counts how many runs have ended.)
 """
 
@@ -29,8 +29,9 @@ from numbers import Integral, Real
 from typing import Any, overload
 from uuid import UUID
 
-from orchestrator.context import current_attempt
-from orchestrator.progress_notes import Progress, progress_at
+from orchestrator.observability.progress_notes import Progress, progress_at
+from orchestrator.runs.current import current_attempt
+from orchestrator.serializers.texts import fit_text
 
 __all__ = ["Progress", "increment", "of", "set"]
 
@@ -41,26 +42,26 @@ def set(done: float, total: float | None = None, note: str | None = None) -> Non
     """The run around this line has come so far.
 
     Known to the task's own thread, its asyncio tasks and ``asyncio.to_thread``; other threads need a copied context.
-    Outside of a run nothing happens. A call that runs here and now (``my_task(x)``) counts for itself and tells nobody.
+    Outside of a run nothing happens. A call that runs here and now (``my_task(x)``) counts for itself only.
 
     Args:
         done: how much is done, in any unit.
-        total: how much there is to do; what was said before stays unless given.
-        note: what is being done now, for people; what was said before stays unless given.
+        total: how much there is to do; the earlier value stays unless given.
+        note: what is being done now, for people; the earlier value stays unless given.
 
     Raises:
-        TypeError, ValueError: ``done`` or ``total`` is not a (finite) number.
+        TypeError, ValueError: ``done`` or ``total`` is not a (finite) number, or the note has no text.
     """
-    _tell(done, total, note, add=False)
+    _report(done, total, note, add=False)
 
 
 def increment(by: float = 1, total: float | None = None) -> None:
     """So much more is done than before; see :func:`set`. Threads of one run may call it at the same time."""
-    _tell(by, total, None, add=True)
+    _report(by, total, None, add=True)
 
 
-def _tell(done: float, total: float | None, note: str | None, *, add: bool) -> None:
-    done = _number("done", done)
+def _report(done: float, total: float | None, note: str | None, *, add: bool) -> None:
+    done, note = _number("done", done), None if note is None else fit_text(note)
     if total is not None:
         total = _number("total", total)
     attempt = current_attempt.get()
@@ -69,22 +70,27 @@ def _tell(done: float, total: float | None, note: str | None, *, add: bool) -> N
     with _adding:
         before = attempt.progress
         if before is not None:
-            done = before.done + done if add else done
+            done = _number("done", before.done + done) if add else done
             total = before.total if total is None else total
             note = before.note if note is None else note
         attempt.progress = now = progress_at(done, total, note, time.time())
-        if attempt.keep_progress is not None:
-            attempt.keep_progress(attempt.run_id, attempt.ticket, now)
+        if attempt.services.keep_progress is not None:
+            attempt.services.keep_progress(attempt.run_id, attempt.ticket, now)
 
 
 def _number(name: str, value: Any) -> float:
-    if isinstance(value, int):
-        return value
+    """A number that can be stored: an integer of 64 bits, else a float."""
     if not isinstance(value, Real):
         raise TypeError(f"{name}={value!r} is not a number")
-    if not math.isfinite(value):
-        raise ValueError(f"{name}={value!r} is not finite")
-    return int(value) if isinstance(value, Integral) else float(value)
+    if isinstance(value, Integral) and -(2**63) <= int(value) < 2**63:
+        return int(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise ValueError(f"{name}={number} is not finite")
+    return number
 
 
 @overload
@@ -96,15 +102,15 @@ def of(run_id: Sequence[str | UUID]) -> Mapping[str, Progress]: ...
 
 
 def of(run_id: str | UUID | Sequence[str | UUID]) -> Progress | Mapping[str, Progress] | None:
-    """How far a run's latest attempt has come, ``None`` where it has said nothing (yet).
+    """How far a run's latest attempt has come, ``None`` where it has reported nothing (yet).
 
     Args:
-        run_id: one run; or several, which are read in one trip: then a table of those that have said something.
+        run_id: one run; or several, which are read in one trip: then a table of those that have reported something.
 
     Raises:
         BrokerError: the store does not answer.
     """
-    from orchestrator.fleet import current_fleet
+    from orchestrator.client.fleet import current_fleet
 
     logs = current_fleet().logs
     if isinstance(run_id, str | UUID):

@@ -2,79 +2,69 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
-import sys
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from datetime import datetime, timedelta
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, Self, TypeVar, overload
 
-from orchestrator import registry
-from orchestrator.binding import Signature
 from orchestrator.cache_policies import CachePolicy, task_input_hash
-from orchestrator.options import FIELDS, Hook, TaskOptions, hooks_from
-from orchestrator.retries import exponential_backoff
+from orchestrator.runnables import registry
+from orchestrator.runnables.binding import Signature
+from orchestrator.runnables.functions import name_of
+from orchestrator.runnables.identity import Identity, key_of, script_of
+from orchestrator.runnables.options import Hook, TaskOptions
+from orchestrator.runnables.retries import exponential_backoff
+from orchestrator.runnables.runnable import Runnable
+from orchestrator.runnables.servable_task import ServableTask
+from orchestrator.runs.current import current_transaction
+from orchestrator.runs.drawing import current_drawing
+from orchestrator.scheduling.schedulable import Schedulable
 from orchestrator.states import State
 
 if TYPE_CHECKING:
+    from orchestrator.execution.attempt import Doors
     from orchestrator.futures import PrefectFuture, PrefectFutureList
+    from orchestrator.runnables.binding import Rows
 
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
 
 
-class Task(Generic[P, R]):
-    """A function with options. Made by :func:`task`.
+class Task(Runnable, Schedulable, ServableTask, Generic[P, R]):
+    """A function with options. Made by :func:`task`. Every option is an attribute, too: ``my_task.retries``.
 
     Attributes:
         fn: the plain function.
         options: the frozen options.
-        task_key: the name under which a worker knows it, ``module.qualname``.
+        task_key: the name under which a worker knows it, ``module.qualname`` (more for lambdas and closures).
+        identity: what it was made of; its copies with other options share it.
     """
 
-    def __init__(self, fn: Callable[P, R], options: TaskOptions | None = None, *, task_key: str | None = None) -> None:
-        kind, plain = _unwrapped(fn)
-        if not callable(plain):
-            raise TypeError(f"@task needs a function, not {fn!r}")
-        self.fn: Callable[P, R] = plain
-        self._kind = kind
-        options = options or TaskOptions()
-        self.options = options if options.name else options.using(name=_plain_name(plain))
-        self.task_key = task_key or _key_of(plain)
-        self.signature = Signature(plain, skip_first=kind == "classmethod")
-        self.isasync = inspect.iscoroutinefunction(plain) or inspect.isasyncgenfunction(plain)
-        self.isgenerator = inspect.isgeneratorfunction(plain) or inspect.isasyncgenfunction(plain)
+    noun = "task"
+    doors: Doors | None = None  # what runs an attempt, if not the steps of a task's; of flows
+    options_type = TaskOptions
+    options: TaskOptions
+    fn: Callable[P, R]
+
+    def __init__(
+        self, fn: Callable[P, R], options: TaskOptions | None = None, *, task_key: str | None = None, **more: Any
+    ) -> None:
+        if isinstance(fn, Task):
+            raise TypeError(f"{fn!r} is a task already: use with_options() to change it")
+        super().__init__(fn, options, more)
+        plain = self.fn
+        self.task_key = task_key or key_of(plain, self.given_name)
+        self.identity = Identity(plain, self._kind, self.options)
+        self.script = script_of(plain)  # the mark of the running script, if it is a task of that
         self.owner: type | None = None
-        self.overrides: dict[str, Any] = {}
-        self.binds_class = kind == "classmethod"
-        self.bound: tuple[Any, ...] = ()
-        self.frames: dict[bool, Any] = {}  # what its plain calls have in common, see calls.py
-        functools.update_wrapper(self, plain)
+        self.binds_class = self._kind == "classmethod"
+        self.frames: dict[tuple[bool, bool], Any] = {}  # of plain calls, see submission/envelopes.py
         registry.add(self)
 
-    # -- what it is ----------------------------------------------------------------------------------------------
-
-    @property
-    def name(self) -> str:
-        """Its name for people."""
-        return self.options.name
-
-    @property
-    def description(self) -> str | None:
-        """What it does; the function's docstring unless given."""
-        return self.options.description or inspect.getdoc(self.fn)
-
-    @property
-    def tags(self) -> frozenset[str]:
-        """Tags of every run of it."""
-        return self.options.tags
-
-    @property
-    def retries(self) -> int:
-        """How many attempts may follow the first."""
-        return self.options.retries or 0
+    @staticmethod
+    def default_name(fn: Callable[..., Any]) -> str:
+        """The function's name."""
+        return name_of(fn)
 
     def __repr__(self) -> str:
         return f"<Task {self.task_key}>"
@@ -82,29 +72,22 @@ class Task(Generic[P, R]):
     def __set_name__(self, owner: type, name: str) -> None:
         self.owner = owner
 
-    def __get__(self, instance: Any, owner: type | None = None) -> Task[..., R]:
-        """As a method: a copy whose first argument is bound."""
-        if self._kind == "staticmethod" or (instance is None and self._kind != "classmethod"):
-            return self
-        copy = self._copy()
-        copy.bound = (owner or type(instance),) if self._kind == "classmethod" else (instance,)
-        if self._kind == "method":
-            copy.signature = Signature(self.fn, skip_first=True)
-        return copy
-
     @property
     def hidden_arguments(self) -> int:
         """How many leading arguments the signature leaves out: a bound ``self``, or ``cls``."""
         return 1 if self.binds_class else len(self.bound)
 
-    def _copy(self) -> Task[P, R]:
-        copy: Task[P, R] = object.__new__(type(self))
-        copy.__dict__.update(self.__dict__)
+    def _copy(self) -> Self:
+        copy = super()._copy()
         copy.frames = {}
         return copy
 
-    def arguments(self, args: Iterable[Any], kwargs: dict[str, Any]) -> tuple[Any, ...]:
+    def arguments(self, args: Iterable[Any], kwargs: dict[str, Any], *, sent: bool = False) -> tuple[Any, ...]:
         """The positional arguments of the function, a bound ``self`` or ``cls`` included.
+
+        Args:
+            args, kwargs: as they were given; converted, if the task validates its parameters.
+            sent: they are checked only: the worker converts them, and a validator would run twice.
 
         Raises:
             ParameterBindError: the function cannot be called so.
@@ -112,42 +95,23 @@ class Task(Generic[P, R]):
         """
         args = tuple(args)
         self.signature.check(args, kwargs)
-        if self.options.validate_parameters:
-            valid, named = self.signature.validated(args, kwargs)
+        if self.options.validate_parameters and current_drawing.get() is None:
+            valid, named = self.signature.validated(args, kwargs, keep=sent)
             args = tuple(valid)
             kwargs.update(named)
         return (*self.bound, *args)
 
-    def with_options(self, **options: Any) -> Task[P, R]:
-        """A copy with some options changed; everything else stays.
+    def on_commit(self, fn: Hook) -> Hook:
+        """Call ``fn(transaction)`` when the transaction is committed in which a run completed."""
+        return self._add_hook("on_commit", fn)
 
-        Raises:
-            TypeError: no such option. Wrong values: see :func:`task`.
-        """
-        changes = _checked_names(options)
-        copy = self._copy()
-        copy.options = self.options.using(**changes)
-        copy.overrides = {**self.overrides, **changes}
-        return copy
-
-    # -- hooks as decorators -------------------------------------------------------------------------------------
-
-    def on_completion(self, fn: Hook) -> Hook:
-        """Call ``fn(task, task_run, state)`` when a run completed: ``@my_task.on_completion``."""
-        return self._add_hook("on_completion", fn)
-
-    def on_failure(self, fn: Hook) -> Hook:
-        """Call ``fn(task, task_run, state)`` when a run failed for good."""
-        return self._add_hook("on_failure", fn)
-
-    def on_running(self, fn: Hook) -> Hook:
-        """Call ``fn(task, task_run, state)`` before each attempt."""
-        return self._add_hook("on_running", fn)
+    def on_rollback(self, fn: Hook) -> Hook:
+        """Call ``fn(transaction)`` when the transaction is rolled back in which a run completed: undo what it did."""
+        return self._add_hook("on_rollback", fn)
 
     def _add_hook(self, name: str, fn: Hook) -> Hook:
-        self.options = self.options.using(**{name: (*getattr(self.options, name), fn)})
         self.frames.clear()
-        return fn
+        return super()._add_hook(name, fn)
 
     # -- calling -------------------------------------------------------------------------------------------------
 
@@ -165,6 +129,8 @@ class Task(Generic[P, R]):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run here and now, in this thread (an async task: a coroutine), with retries, caching, timeout and hooks.
 
+        A generator function gives a generator, which runs as far as it is gone through.
+
         Needs no broker, unless the task is cached: the cache lives in the store.
 
         Args:
@@ -175,7 +141,7 @@ class Task(Generic[P, R]):
             ParameterBindError: the arguments do not fit.
             BaseException: what the function raised.
         """
-        from orchestrator.direct import call_here
+        from orchestrator.execution.inline import call_here
 
         return_state, wait_for = kwargs.pop("return_state", False), kwargs.pop("wait_for", None)
         return call_here(self, self.arguments(args, kwargs), kwargs, return_state=return_state, wait_for=wait_for)
@@ -210,10 +176,14 @@ class Task(Generic[P, R]):
             BrokerError: outside a flow. In a flow calls are sent within about a millisecond, and a call that cannot
                 be sent has a Crashed handle.
         """
-        from orchestrator.task_runners import runner_here
+        from orchestrator.task_runners.choice import goes_away, note_sent, runner_here, to_be_sent
 
         return_state, wait_for = kwargs.pop("return_state", False), kwargs.pop("wait_for", None)
-        future = runner_here().submit(self, self.arguments(args, kwargs), kwargs, wait_for)
+        runner = runner_here()
+        sent = self if current_transaction.get() is None else to_be_sent(self, runner)
+        future = runner.submit(sent, self.arguments(args, kwargs, sent=goes_away(runner)), kwargs, wait_for)
+        if current_transaction.get() is not None:
+            note_sent(self, runner, [future])
         if return_state:
             future.wait()
             return future.state
@@ -221,9 +191,20 @@ class Task(Generic[P, R]):
 
     async def asubmit(self, *args: Any, wait_for: Iterable[Any] | None = None, **kwargs: Any) -> PrefectFuture[Any]:
         """:meth:`submit` for event loops: never blocks the loop; confirmed when it returns (ours)."""
-        from orchestrator.calls import asend_call
+        from orchestrator.submission.send import asend_call
+        from orchestrator.task_runners.choice import note_sent, runner_here, to_be_sent
+        from orchestrator.task_runners.fleet_runner import FleetTaskRunner
 
-        return await asend_call(self, self.arguments(args, kwargs), kwargs, wait_for=wait_for, watched=True)
+        runner = runner_here()
+        if not isinstance(runner, FleetTaskRunner):  # the flow's calls run in this process: nothing is sent
+            future = runner.submit(self, self.arguments(args, kwargs), kwargs, wait_for)
+        else:
+            given = self.arguments(args, kwargs, sent=True)
+            sent = self if current_transaction.get() is None else to_be_sent(self, runner)
+            future = await asend_call(sent, given, kwargs, wait_for=wait_for, watched=True)
+        if current_transaction.get() is not None:
+            note_sent(self, runner, [future])
+        return future
 
     @overload
     def map(
@@ -236,25 +217,57 @@ class Task(Generic[P, R]):
     @overload
     def map(self, *args: Any, wait_for: Iterable[Any] | None = None, **kwargs: Any) -> PrefectFutureList[R]: ...
 
-    def map(self, *args: Any, return_state: bool = False, wait_for: Iterable[Any] | None = None, **kwargs: Any) -> Any:
+    def map(
+        self,
+        *args: Any,
+        return_state: bool = False,
+        wait_for: Iterable[Any] | None = None,
+        deferred: bool | None = None,
+        **kwargs: Any,
+    ) -> Any:
         """One call for each element: every iterable argument is zipped, ``unmapped(x)`` and other values are constant.
 
+        A future, a state, or the list of another map is resolved, then mapped: the list that is returned then waits for
+        it when it is asked for its members. On the fleet a worker makes the calls when it has ended; this process need
+        not wait for it, or live so long. ``unmapped(future)`` is the same result for each call.
+
+        Args:
+            return_state: wait, and give the final States.
+            wait_for: runs that must have completed before all of them.
+            deferred: for the workers of the fleet, also in a flow that runs its tasks itself, as ``delay`` does;
+                returns once all calls are queued.
+
         Returns:
-            The handles in input order; an empty list for empty iterables.
+            The handles in input order; an empty list for empty iterables. If what is mapped did not complete, one
+            handle, which is NotReady.
 
         Raises:
-            MappingMissingIterable, MappingLengthMismatch: see :func:`orchestrator.binding.mapped_arguments`.
+            MappingMissingIterable, MappingLengthMismatch: see :func:`orchestrator.runnables.binding.mapped_arguments`.
         """
-        from orchestrator.binding import Rows, mapped_arguments
-        from orchestrator.task_runners import runner_here
+        from orchestrator.submission.deferred import is_deferred
+        from orchestrator.task_runners.choice import goes_away, map_deferred, note_sent, runner_of_map, to_be_sent
 
-        given = mapped_arguments(self.signature, args, kwargs)
-        rows = Rows(len(given), lambda: ((self.arguments(row, named), named) for row, named in given))
-        futures = runner_here().map(self, rows, wait_for)
+        if deferred is not None and "deferred" in self.signature.full.parameters:  # the function's own
+            kwargs["deferred"], deferred = deferred, None
+        runner = runner_of_map(deferred)
+        sent = self if current_transaction.get() is None else to_be_sent(self, runner)
+        if any(map(is_deferred, args)) or any(map(is_deferred, kwargs.values())):
+            futures = map_deferred(runner, sent, args, kwargs, wait_for)
+        else:
+            futures = runner.map(sent, self.rows(args, kwargs, sent=goes_away(runner)), wait_for)
+        if current_transaction.get() is not None:
+            note_sent(self, runner, futures)
         if return_state:
             futures.wait()
             return futures.states
         return futures
+
+    def rows(self, args: Sequence[Any], kwargs: dict[str, Any], *, sent: bool = False) -> Rows:
+        """The arguments of each call of a map; ``sent`` as for :meth:`arguments`. Raises as :meth:`map` does."""
+        from orchestrator.runnables.binding import Rows, mapped_arguments
+
+        given = mapped_arguments(self.signature, args, kwargs)
+        return Rows(len(given), lambda: ((self.arguments(row, named, sent=sent), named) for row, named in given))
 
     @overload
     def delay(self: Task[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs) -> PrefectFuture[T]: ...
@@ -266,18 +279,18 @@ class Task(Generic[P, R]):
 
         Raises:
             BrokerUnavailable: within 2 seconds, when the server is not there. Nothing was sent, unless the message says
-                that the reply was lost: then the call may be queued. Give an ``idempotency_key`` (``apply_async``) to
-                repeat it safely.
+                that the reply was lost: then the call may be queued, under the id in the error's
+                ``doubtful_run_ids``. Give an ``idempotency_key`` (``apply_async``) to repeat it safely.
         """
-        from orchestrator.calls import send_call
+        from orchestrator.submission.send import send_call
 
-        return send_call(self, self.arguments(args, kwargs), kwargs)
+        return send_call(self, self.arguments(args, kwargs, sent=True), kwargs)
 
     async def adelay(self, *args: Any, **kwargs: Any) -> PrefectFuture[Any]:
         """:meth:`delay` for event loops: never blocks the loop; concurrent callers share round trips (ours)."""
-        from orchestrator.calls import asend_call
+        from orchestrator.submission.send import asend_call
 
-        return await asend_call(self, self.arguments(args, kwargs), kwargs)
+        return await asend_call(self, self.arguments(args, kwargs, sent=True), kwargs)
 
     def apply_async(
         self,
@@ -308,71 +321,27 @@ class Task(Generic[P, R]):
         Raises:
             ValueError: an option is wrong. See also :meth:`delay`.
         """
-        from orchestrator.calls import send_call
-        from orchestrator.envelopes import CallOptions
+        from orchestrator.submission.call_options import CallOptions
+        from orchestrator.submission.send import send_call
 
         options = CallOptions.checked(countdown, eta, expires, priority, queue, idempotency_key)
-        return send_call(self, self.arguments(args, kwargs or {}), kwargs or {}, wait_for=wait_for, options=options)
+        kwargs = kwargs or {}
+        given = self.arguments(args, kwargs, sent=True)
+        return send_call(self, given, kwargs, wait_for=wait_for, options=options)
 
     def __reduce__(self) -> Any:
+        registry.check(self)
         if self.overrides or self.bound:
             return _rebuilt, (self.task_key, self.overrides, self.bound)
         return registry.find, (self.task_key,)
 
 
-def _rebuilt(key: str, overrides: dict[str, Any], bound: tuple[Any, ...]) -> Task[..., Any]:
-    copy = registry.find(key).with_options(**overrides)
+def _rebuilt(key: str, overrides: dict[str, Any], bound: tuple[Any, ...]) -> Any:
+    copy: Any = registry.find(key).with_options(**overrides)
     copy.bound = bound
+    if bound:
+        copy.signature = Signature(copy.fn, skip_first=True)
     return copy
-
-
-def _unwrapped(fn: Any) -> tuple[str, Any]:
-    if isinstance(fn, staticmethod):
-        return "staticmethod", fn.__func__
-    if isinstance(fn, classmethod):
-        return "classmethod", fn.__func__
-    if isinstance(fn, Task):
-        raise TypeError(f"{fn!r} is a task already: use with_options() to change it")
-    return "method", fn
-
-
-def _plain_name(fn: Callable[..., Any]) -> str:
-    return getattr(fn, "__name__", type(fn).__name__)
-
-
-def _key_of(fn: Callable[..., Any]) -> str:
-    module = getattr(fn, "__module__", None) or "unknown"
-    name = getattr(fn, "__qualname__", None) or type(fn).__qualname__
-    return f"{_main_name() if module in ('__main__', '__mp_main__') else module}.{name}"
-
-
-def _main_name() -> str:
-    """What a worker that imports the running script would call its module."""
-    main = sys.modules.get("__main__")
-    spec = getattr(main, "__spec__", None)
-    if spec is not None and spec.name:
-        return spec.name.removesuffix(".__main__")  # type: ignore[no-any-return]
-    file = getattr(main, "__file__", None)
-    return Path(file).stem if file else "__main__"
-
-
-def _checked_names(options: dict[str, Any]) -> dict[str, Any]:
-    for name in options:
-        if name not in FIELDS and name not in _IGNORED:
-            raise TypeError(f"a task has no option {name!r}; it has: {', '.join(sorted(FIELDS))}")
-    changed = {name: value for name, value in options.items() if name in FIELDS}
-    for name in ("on_completion", "on_failure", "on_running"):
-        if name in changed:
-            changed[name] = hooks_from(name, changed[name])
-    if "tags" in changed:
-        changed["tags"] = frozenset(changed["tags"] or ())
-    return changed
-
-
-# Options of Prefect that have no meaning here; scripts that give them go on working.
-_IGNORED = frozenset(
-    ("result_storage", "result_storage_key", "cache_result_in_memory", "viz_return_value", "asset_deps")
-)
 
 
 @overload
@@ -393,13 +362,18 @@ def task(
     retry_jitter_factor: float | None = None,
     retry_condition_fn: Callable[..., Any] | None = None,
     persist_result: bool | None = None,
-    result_serializer: str | None = None,
+    result_storage: Any = None,
+    result_storage_key: str | None = None,
+    result_serializer: Any = None,
+    cache_result_in_memory: bool = True,
     timeout_seconds: float | None = None,
-    log_prints: bool = False,
+    log_prints: bool | None = None,
     refresh_cache: bool = False,
     on_completion: Iterable[Hook] | None = None,
     on_failure: Iterable[Hook] | None = None,
     on_running: Iterable[Hook] | None = None,
+    on_commit: Iterable[Hook] | None = None,
+    on_rollback: Iterable[Hook] | None = None,
     queue: str | None = None,
     priority: str = "default",
     max_deliveries: int | None = None,
@@ -409,6 +383,7 @@ def task(
     result_ttl: float | timedelta | None = None,
     validate_parameters: bool = False,
     cache_isolation: str | None = None,
+    viz_return_value: Any = None,
     **ignored: Any,
 ) -> Callable[[Callable[P, R]], Task[P, R]]: ...
 
@@ -419,8 +394,10 @@ def task(fn: Any = None, /, **options: Any) -> Any:
     Options as in Prefect 3: name, description, tags, version, cache_policy, cache_key_fn, cache_expiration (timedelta),
     task_run_name (template over the parameters, or callable), retries, retry_delay_seconds (number, list, or callable
     from the number of retries to a list), retry_jitter_factor, retry_condition_fn(task, task_run, state) -> bool,
-    persist_result, result_serializer ("msgpack", "json", "pickle"), timeout_seconds, log_prints, refresh_cache,
-    on_completion / on_failure / on_running (lists of hooks).
+    persist_result, result_storage (a file system, "slug/name", or a folder), result_storage_key (a template),
+    result_serializer ("msgpack", "json", "pickle", "compressed/json", ...), cache_result_in_memory, timeout_seconds,
+    log_prints, refresh_cache, on_completion / on_failure / on_running (lists of hooks), on_commit / on_rollback (of
+    transactions, see there), viz_return_value (what stands for the result where a flow is drawn, ``flow.visualize()``).
 
     Ours: queue, priority ("high", "default", "low"), max_deliveries (how often the call may kill its worker before it
     is a dead letter), hard_timeout_seconds (then the worker process is killed; retried like any timeout, unless there
@@ -441,7 +418,7 @@ def task(fn: Any = None, /, **options: Any) -> Any:
     isolation = options.pop("cache_isolation", None)
     if fn is not None and not callable(fn) and not isinstance(fn, staticmethod | classmethod):
         raise TypeError(f"@task needs a function, not {fn!r}; options are given by name")
-    changed = _checked_names({name: value for name, value in options.items() if value is not None})
+    changed = Task.checked({name: value for name, value in options.items() if value is not None})
     if isolation is not None:
         changed["cache_policy"] = _isolated(changed.get("cache_policy"), isolation)
     made = TaskOptions(**changed)
@@ -453,5 +430,14 @@ def _isolated(policy: CachePolicy | None, isolation: str) -> CachePolicy:
 
     return (policy if policy is not None else DEFAULT).configure(isolation=isolation)
 
+
+def _expansion() -> Task[..., list[str]]:
+    """Its runs make the calls of maps over what is not there yet."""
+    from orchestrator.submission.deferred import EXPANSION_OPTIONS, expand
+
+    return Task(expand, TaskOptions(**EXPANSION_OPTIONS), task_key=registry.EXPANSION_KEY)
+
+
+registry.add_built_in(registry.EXPANSION_KEY, _expansion)
 
 __all__ = ["Task", "exponential_backoff", "task", "task_input_hash"]

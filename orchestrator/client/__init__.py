@@ -1,0 +1,1 @@
+"""This process beside the fleet: its connection, its open futures, waiting."""

@@ -1,0 +1,1 @@
+"""What clients of Prefect import from ``prefect.client.schemas``, under the same names."""

@@ -1,0 +1,1 @@
+"""What tasks and flows have in common: signature, options, registry."""

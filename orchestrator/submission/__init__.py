@@ -1,0 +1,1 @@
+"""A call becomes an envelope and is sent."""
