@@ -6,24 +6,33 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from brokers.contract import Delivery
-from orchestrator.engine import Attempt, policy_of
+from brokers.messages import Delivery
+from orchestrator.client.slot_lending import Place
+from orchestrator.execution.attempt import Attempt
+from orchestrator.execution.verdicts import policy_of
+from orchestrator.serializers.outcomes import stored_name
 
 
-class RunningCall:
-    """One call in a slot."""
+class RunningCall(Place):
+    """One call in a slot; ``place``: its row in the slot table."""
 
-    __slots__ = ("cancelled", "delivery", "hard_deadline", "interrupt", "lane", "noted", "place", "started")
+    __slots__ = ("attempt", "cancelled", "delivery", "hard_deadline", "interrupt", "noted", "place", "started")
 
-    def __init__(self, delivery: Delivery, lane: Any, place: int) -> None:
+    def __init__(self, delivery: Delivery, lane: Any, place: int, lent_to: frozenset[str] | None = None) -> None:
+        super().__init__(lane, lent_to)
         self.delivery = delivery
-        self.lane = lane
+        self.attempt: Attempt | None = None  # once it has been unpacked
         self.place = place
         self.started = time.monotonic()
         self.noted = False
         self.cancelled = False
         self.hard_deadline = 0.0
         self.interrupt: Callable[[], bool] | None = None
+
+    def as_started(self) -> tuple[str, str, bytes]:
+        """What the store knows of it while it runs: ticket, run, and the name it was given."""
+        name = self.attempt.given_name if self.attempt is not None else None
+        return self.delivery.ticket, self.delivery.run_id, stored_name(self.delivery.run_id, name)
 
     def stop(self) -> None:
         """Ask it to stop."""

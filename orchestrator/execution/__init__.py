@@ -1,0 +1,1 @@
+"""One run is executed: attempts, their steps, flows."""
