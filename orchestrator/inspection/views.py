@@ -1,4 +1,4 @@
-"""What is known of a run, as one table of plain values."""
+"""A run as one frozen table of plain values."""
 
 from __future__ import annotations
 
@@ -8,26 +8,24 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
-import msgpack
-
-from brokers.contract import SETTLED, Status
-from brokers.redis.journal import Journal, Row
-from orchestrator import serializers
-from orchestrator.envelopes import call_context
-from orchestrator.errors import SerializationError
-from orchestrator.fleet import Fleet
-from orchestrator.ids import created_at
-from orchestrator.inspection.values import Redaction, shown_call, shown_result
-from orchestrator.outcomes import end_context, open_state, read_outcome, type_of
+from brokers.messages import FINAL_STATUSES, Status
+from brokers.records import Row
+from brokers.schema import CallMeta, ScriptedEnd
+from orchestrator.client.fleet import Fleet
+from orchestrator.errors import RemoteTraceback, SerializationError
+from orchestrator.inspection.values import Redaction, arguments_text, result_text
+from orchestrator.runs.run_ids import created_at, short_name
+from orchestrator.serializers.outcomes import OutcomeFields, fields_of, name_of_run, open_state, read_outcome, type_of
 from orchestrator.states import State
+from orchestrator.submission.signed_calls import call_context
 
-LARGEST_OUTCOME: Final = 65_536  # bytes; a list does not read larger ones: their message, end and worker are not shown
+MAX_OUTCOME: Final = 65_536  # bytes; lists skip larger ones: their message, end and worker are missing
 PRIORITIES: Final = {"h": "high", "d": "default", "l": "low", "r": "default"}
 
 
 @dataclass(frozen=True, slots=True)
 class RunView:
-    """A run in a list. Moments are in UTC; those that are not known are ``None``."""
+    """A run in a list. Times are in UTC; ``None`` where unknown."""
 
     id: str
     task: str
@@ -37,20 +35,25 @@ class RunView:
     queue: str
     priority: str
     tags: tuple[str, ...]
-    created: datetime | None  # told by the id; None for ids of others
+    created: datetime | None  # from the id; None for ids not made here
     started: datetime | None
     ended: datetime | None
-    due: datetime | None  # not to be queued before
+    due: datetime | None  # not queued before
     run_count: int
     retries: int
     crashes: int
     take_overs: int
-    worker: str | None  # who ran it, or runs it
+    worker: str | None  # the worker that ran it, or runs it
     flow_run_id: str | None
     parent_task_run_id: str | None
+    task_name: str = ""  # for people: ``@task(name=...)``, else the function's
+    name: str = ""  # the run's: ``task_run_name`` once rendered, else the task's name and the id
+    schedule_id: str | None = None  # that made it, and for which of its ticks
+    tick: datetime | None = None
+    tick_note: str | None = None  # such as "3 earlier ticks missed"; the message of one that has none yet
 
     def as_json(self) -> dict[str, Any]:
-        """The same with moments as ISO 8601 texts."""
+        """Plain values; times as ISO 8601 strings."""
         facts = asdict(self)
         return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in facts.items()}
 
@@ -60,10 +63,10 @@ class RunDetail:
     """A run on a page of its own."""
 
     run: RunView
-    parameters: list[tuple[str, str]] | None  # name and text; None: they are gone, or cannot be read here
+    parameters: list[tuple[str, str]] | None  # name and text; None: gone, or unreadable here
     parameters_note: str | None  # why they are not shown
     result: str | None  # as text, of a Completed run
-    error: str | None  # traceback as text, of one that ended otherwise
+    error: str | None  # traceback as text, of a run that ended otherwise
 
     def as_json(self) -> dict[str, Any]:
         """Plain values only."""
@@ -77,59 +80,62 @@ class RunDetail:
 
 
 def views_of(fleet: Fleet, run_ids: Sequence[str]) -> list[RunView]:
-    """What a list shows of these runs, in order; those whose records have expired are left out.
+    """These runs, in order, without those whose records have expired.
 
     Raises:
-        BrokerError: the server does not answer.
+        BrokerError: the server does not respond.
     """
-    rows = Journal(fleet.broker).rows(run_ids, LARGEST_OUTCOME)
+    rows = fleet.broker.records.rows(run_ids, MAX_OUTCOME)
     return [view_of(row) for row in rows if row.status != Status.UNKNOWN]
 
 
 def detail_of(
     fleet: Fleet, run_id: str, redaction: Redaction, parameter_names: Mapping[str, Sequence[str]] | None = None
 ) -> RunDetail | None:
-    """Everything about one run, ``None`` if there is no record of it.
+    """One run with its arguments and outcome; ``None`` if there is no record of it.
 
     Args:
-        fleet: where it is.
-        run_id: which.
-        redaction: names whose values are not shown.
-        parameter_names: of tasks that are known here, the names of their parameters.
+        fleet: the fleet that keeps it.
+        run_id: the run.
+        redaction: the names to mask.
+        parameter_names: task -> names of its parameters, where known.
     """
-    journal = Journal(fleet.broker)
-    (row,) = journal.rows([run_id], fleet.limits.max_bytes)
+    records = fleet.broker.records
+    (row,) = records.rows([run_id], fleet.limits.max_bytes)
     if row.status == Status.UNKNOWN:
         return None
-    (body,) = fleet.broker.wires.commands([("HGET", fleet.broker.keys.record(run_id), "b")])
-    parameters, note = None, "they were not kept: the run completed, and they were large"
+    ((body, _),) = fleet.broker.records.bodies([run_id])
+    parameters, note = None, "not kept: the run completed, and they were large"
     if body:
         try:
             names = (parameter_names or {}).get(row.task, ())
-            parameters = shown_call(body, call_context(row.task, run_id, row.meta), redaction, names)
+            parameters = arguments_text(body, call_context(row.task, run_id, row.meta), redaction, names)
             note = ""
         except SerializationError as error:
             note = str(error)
-    result, error_text = _end_of(row, redaction)
+    result, error_text = _result_and_error(row, redaction)
     run = view_of(row)
-    run = replace(run, worker=run.worker or journal.holder(row))
+    run = replace(run, worker=run.worker or records.holder(row))
     return RunDetail(run, parameters, note or None, result, error_text)
 
 
 def view_of(row: Row) -> RunView:
-    """One row, read."""
-    meta = _meta_of(row)
+    """A row of the store as a view."""
+    meta = CallMeta.shown(row.meta)
+    task_name = meta.task_name or short_name(row.task)
     state, started, ended, worker = _outcome_of(row)
+    tick = meta.tick
+    note = tick.note if tick else None
     return RunView(
         id=row.run_id,
         task=row.task,
         state_type=state.type.value,
         state_name=state.name,
-        message=state.message,
+        message=state.message or (None if row.status in FINAL_STATUSES else note),
         queue=row.queue,
         priority=PRIORITIES.get(row.priority, "default"),
-        tags=tuple(str(tag) for tag in meta.get("g", ())),
-        created=_created(row.run_id),
+        tags=tuple(meta.tags),
+        created=created_at(row.run_id),
         started=started,
         ended=ended,
         due=_moment(row.due_at),
@@ -139,20 +145,20 @@ def view_of(row: Row) -> RunView:
         take_overs=row.take_overs,
         worker=worker,
         flow_run_id=row.flow_run_id,
-        parent_task_run_id=meta.get("P"),
+        parent_task_run_id=meta.parent_run_id,
+        task_name=task_name,
+        name=name_of_run(row.run_id, task_name, row.name),
+        schedule_id=tick.schedule_id if tick else None,
+        tick=_tick_moment(tick.tick_ms) if tick else None,
+        tick_note=note,
     )
 
 
-def _meta_of(row: Row) -> dict[str, Any]:
+def _tick_moment(tick_ms: int) -> datetime | None:
     try:
-        read = msgpack.unpackb(row.meta) if row.meta else {}
-    except Exception:
-        return {}
-    return read if isinstance(read, dict) else {}
-
-
-def _created(run_id: str) -> datetime | None:
-    return created_at(run_id) if run_id[14:15] == "7" and len(run_id) == 36 else None
+        return datetime.fromtimestamp(tick_ms / 1000, UTC)
+    except (ValueError, OverflowError, OSError):  # no moment: whatever somebody wrote
+        return None
 
 
 def _moment(seconds: float | None) -> datetime | None:
@@ -160,8 +166,8 @@ def _moment(seconds: float | None) -> datetime | None:
 
 
 def _outcome_of(row: Row) -> tuple[State[Any], datetime | None, datetime | None, str | None]:
-    """The state, when the last attempt began and ended, and who ran it. The result itself is not restored."""
-    if row.status not in SETTLED:
+    """The state, start and end of the last attempt, and its worker. The result is not restored."""
+    if row.status not in FINAL_STATUSES:
         return _with_last_failure(row), _moment(row.started_at), None, None
     fields = _fields_of(row)
     if fields is None:  # too large for a list, written by a script, or unreadable: the state without its data
@@ -175,34 +181,36 @@ def _outcome_of(row: Row) -> tuple[State[Any], datetime | None, datetime | None,
 
 
 def _with_last_failure(row: Row) -> State[Any]:
-    """The state of a run that has not ended; one that waits for its next attempt says why the last one failed."""
-    state = open_state(row.run_id, row.status, row.retries, row.crashes)
-    if row.status != Status.DELAYED or not row.retries or not row.outcome:
+    """The state of an open run; one that awaits its next attempt carries the message of the last failure."""
+    state = open_state(row.run_id, row.status, row.retries, row.crashes, row.due_at)
+    if row.status not in (Status.DELAYED, Status.LIMITED) or not row.outcome:
         return state
-    if row.outcome[:1] == b"\0":  # its process was killed for it
-        return state.copy(message=row.outcome[1:].partition(b"\0")[0].decode("utf-8", "replace"))
+    if (end := ScriptedEnd.unpack(row.outcome)) is not None:  # its process was killed, or no worker knows its task
+        return state.copy(message=end.text)
     fields = _fields_of(row._replace(status=Status.FAILED))  # as what the attempt's outcome was written
-    return state.copy(message=fields[1]) if fields else state
+    return state.copy(message=fields.message) if fields else state
 
 
-def _fields_of(row: Row) -> list[Any] | None:
-    if not row.outcome or row.outcome[:1] == b"\0":
-        return None
-    try:
-        plain = serializers.disclose(row.outcome, lambda: end_context(row.run_id, row.status.decode()))
-        fields = msgpack.unpackb(plain)
-        return [*fields, ""][:7] if isinstance(fields, list) and len(fields) >= 6 else None
-    except Exception:
-        return None
+def _fields_of(row: Row) -> OutcomeFields | None:
+    return fields_of(row.run_id, row.status, row.outcome)
 
 
-def _end_of(row: Row, redaction: Redaction) -> tuple[str | None, str | None]:
+def _result_and_error(row: Row, redaction: Redaction) -> tuple[str | None, str | None]:
     """The result as text, or the error's traceback."""
-    if row.status not in SETTLED:
+    if row.status not in FINAL_STATUSES:
         return None, None
     if row.status == Status.COMPLETED:
         fields = _fields_of(row)
-        body = fields[5] if fields else None
-        return (shown_result(row.run_id, body, redaction) if body else "None"), None
+        body = fields.body if fields else None
+        return (result_text(row.run_id, body, redaction) if body else "None"), None
     error = read_outcome(row.run_id, row.status, row.outcome or b"\0").error()
-    return None, "".join(traceback.format_exception(error)).rstrip() if error is not None else None
+    return None, _traceback_text(error) if error is not None else None
+
+
+def _traceback_text(error: BaseException) -> str:
+    """The worker's traceback, followed by the error where the traceback does not end with it."""
+    if isinstance(error.__cause__, RemoteTraceback):
+        there = str(error.__cause__).strip()
+        if type(error).__name__ in there.rpartition("\n")[2]:
+            return there
+    return "".join(traceback.format_exception(error)).rstrip()

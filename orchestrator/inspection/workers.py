@@ -1,7 +1,7 @@
-"""Workers: who lives, what each runs, and orders to them.
+"""Live workers: what each runs, and commands to them.
 
-A worker is one ``orchestrator worker`` with all its child processes, one ``serve()``, or one Celery worker. What takes
-calls is a process, and each has a row of its own; orders go to the whole worker, whichever of its names is given.
+A worker is one ``orchestrator worker`` with all its child processes, one ``serve()``, or one Celery worker. Each of its
+processes has a row of its own; a command goes to the whole worker, whichever of its names is given.
 """
 
 from __future__ import annotations
@@ -14,58 +14,57 @@ from datetime import datetime
 from fnmatch import fnmatchcase
 from typing import Any, Final, Literal
 
-from brokers.redis import steering
-from brokers.redis.figures import ConsumerFigures, consumer_figures
+from brokers.records import ConsumerFigures
+from orchestrator.client.fleet import Fleet
 from orchestrator.errors import ConfigurationError
-from orchestrator.fleet import Fleet
 
-PING_SECONDS: Final = 3.0  # longer than between two beats: also workers that take no orders are heard
-LOOK_SECONDS: Final = 0.05
+PING_SECONDS: Final = 3.0  # longer than a heartbeat, so that workers without an inbox respond too
+POLL_SECONDS: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerView:
-    """A process that takes calls."""
+    """A process that runs calls."""
 
     name: str  # of the process, as the store knows it
     host: str
     pid: int
     queues: tuple[str, ...]
     threads: int
-    running: list[str]  # runs that are known to run: those that have just begun are not yet
+    running: list[str]  # as of the last heartbeat: runs that have just begun are missing
     beat_age_seconds: float
     memory_bytes: int | None  # resident; as of at most ten seconds ago
     paused: bool
     version: str | None
     started: datetime | None
-    worker: str = ""  # the name that people gave the worker
-    inbox: str | None = None  # where its orders go; None: it takes none
+    worker: str = ""  # the worker's own name
+    inbox: str | None = None  # receives its commands; None: it takes none
     engine: str = "redis"  # or celery
-    held: int = 0  # calls it has claimed and not ended, those that run included
+    held: int = 0  # claimed calls that have not ended, running ones included
     async_concurrency: int = 0
     tasks: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values; the moment as an ISO 8601 text."""
+        """Plain values; the time as an ISO 8601 string."""
         return {**asdict(self), "started": self.started.isoformat() if self.started else None}
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What became of an order: ``seconds`` until it was obeyed, ``None`` if nothing was heard in time."""
+class Reply:
+    """The reply to a command: ``seconds`` until it took effect, ``None`` if there was none in time."""
 
     name: str
     seconds: float | None
 
 
 def workers_of(fleet: Fleet) -> list[WorkerView]:
-    """The live processes that take calls, by name.
+    """The live worker processes, by name.
 
     Raises:
-        BrokerError: the server does not answer.
+        BrokerError: the server does not respond.
     """
-    told = consumer_figures(fleet.broker, fleet.settings.lease_seconds)
-    return sorted((_view(figures) for figures in told if figures.facts), key=lambda view: view.name)
+    rows = fleet.broker.figures.consumers(fleet.settings.lease_seconds)
+    return sorted((_view(figures) for figures in rows if figures.facts), key=lambda view: view.name)
 
 
 def _view(figures: ConsumerFigures) -> WorkerView:
@@ -82,7 +81,7 @@ def _view(figures: ConsumerFigures) -> WorkerView:
         memory_bytes=_number(memory) or None,
         paused=facts.get("paused") == "true",
         version=facts.get("version"),
-        started=datetime.fromisoformat(started) if started else None,
+        started=_moment(started),
         worker=facts.get("name", ""),
         inbox=facts.get("inbox"),
         engine=facts.get("engine", "redis"),
@@ -93,7 +92,14 @@ def _view(figures: ConsumerFigures) -> WorkerView:
 
 
 def _number(text: str | None) -> int:
-    return int(text) if text and text.isdigit() else 0
+    return int(text) if text and text.isdecimal() and len(text) < 19 else 0
+
+
+def _moment(text: str | None) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text) if text else None
+    except ValueError:
+        return None
 
 
 def _names(text: str | None) -> tuple[str, ...]:
@@ -101,108 +107,112 @@ def _names(text: str | None) -> tuple[str, ...]:
 
 
 def parameter_names(fleet: Fleet) -> dict[str, list[str]]:
-    """Task -> names of its parameters, as the live workers tell them: for :func:`orchestrator.inspection.detail_of`."""
+    """Task -> names of its parameters, as live workers report them: for :func:`orchestrator.inspection.detail_of`."""
     known: dict[str, list[str]] = {}
     for facts in fleet.live_workers().values():
         try:
-            told = json.loads(facts.get("parameters") or "{}")
+            reported = json.loads(facts.get("parameters") or "{}")
         except ValueError:
             continue
-        known.update({str(task): [str(name) for name in names] for task, names in told.items()})
+        if isinstance(reported, dict):
+            lists = {task: names for task, names in reported.items() if isinstance(names, list)}
+            known.update({task: [str(name) for name in names] for task, names in lists.items()})
     return known
 
 
-def chosen(workers: Iterable[WorkerView], names: Sequence[str]) -> list[WorkerView]:
-    """The processes of the workers that are meant; a name may be the process's, its worker's, or hold ``*`` and ``?``.
+def select_workers(workers: Iterable[WorkerView], names: Sequence[str]) -> list[WorkerView]:
+    """The processes of the named workers; a name may be the process's, its worker's, or a pattern with ``*`` and ``?``.
 
     Raises:
-        ConfigurationError: a name means no live worker.
+        ConfigurationError: a name matches no live worker.
     """
     known = list(workers)
     inboxes: set[str | None] = set()
-    alone: set[str] = set()
+    without_inbox: set[str] = set()
     for name in names:
         found = [
             view for view in known if any(fnmatchcase(own, name) for own in (view.name, view.worker, view.inbox or ""))
         ]
         if not found:
-            told = ", ".join(sorted({view.worker or view.name for view in known})) or "none"
-            raise ConfigurationError(f"no live worker {name!r}; live are: {told}")
+            names_of_live = ", ".join(sorted({view.worker or view.name for view in known})) or "none"
+            raise ConfigurationError(f"no live worker {name!r}; live are: {names_of_live}")
         inboxes |= {view.inbox for view in found if view.inbox}
-        alone |= {view.name for view in found}
-    return [view for view in known if view.inbox in inboxes or view.name in alone]
+        without_inbox |= {view.name for view in found}
+    return [view for view in known if view.inbox in inboxes or view.name in without_inbox]
 
 
-def ping_workers(fleet: Fleet, names: Sequence[str] = ("*",), timeout_seconds: float = PING_SECONDS) -> list[Answer]:
-    """Ask workers for a sign of life; how long each process's took.
-
-    Raises:
-        ConfigurationError: a name means no live worker.
-        BrokerError: the server does not answer.
-    """
-    began = time.monotonic()
-    meant = _send(fleet, "ping", names)
-    return _await(fleet, meant, began, timeout_seconds, lambda view, waited: view.beat_age_seconds < waited)
-
-
-def pause_workers(fleet: Fleet, names: Sequence[str], timeout_seconds: float = PING_SECONDS) -> list[Answer]:
-    """Have workers take no new calls; what they have claimed is run. They forget it when they are started anew.
+def ping_workers(fleet: Fleet, names: Sequence[str] = ("*",), timeout_seconds: float = PING_SECONDS) -> list[Reply]:
+    """Ping workers; returns the response time of each process.
 
     Raises:
-        ConfigurationError: a name means no live worker, or one of Celery's.
-        BrokerError: the server does not answer.
+        ConfigurationError: a name matches no live worker.
+        BrokerError: the server does not respond.
     """
     began = time.monotonic()
-    meant = _send(fleet, "pause", names)
-    return _await(fleet, meant, began, timeout_seconds, lambda view, waited: view.paused)
+    selected = _send(fleet, "ping", names)
+    return _await_replies(fleet, selected, began, timeout_seconds, lambda view, waited: view.beat_age_seconds < waited)
 
 
-def resume_workers(fleet: Fleet, names: Sequence[str], timeout_seconds: float = PING_SECONDS) -> list[Answer]:
-    """Have paused workers take calls again. Raises as :func:`pause_workers` does."""
+def pause_workers(fleet: Fleet, names: Sequence[str], timeout_seconds: float = PING_SECONDS) -> list[Reply]:
+    """Have workers claim no new calls; claimed ones still run. A restart resumes the worker.
+
+    Raises:
+        ConfigurationError: a name matches no live worker, or one of Celery's.
+        BrokerError: the server does not respond.
+    """
     began = time.monotonic()
-    meant = _send(fleet, "resume", names)
-    return _await(fleet, meant, began, timeout_seconds, lambda view, waited: not view.paused)
+    selected = _send(fleet, "pause", names)
+    return _await_replies(fleet, selected, began, timeout_seconds, lambda view, waited: view.paused)
+
+
+def resume_workers(fleet: Fleet, names: Sequence[str], timeout_seconds: float = PING_SECONDS) -> list[Reply]:
+    """Have paused workers claim calls again. Raises as :func:`pause_workers` does."""
+    began = time.monotonic()
+    selected = _send(fleet, "resume", names)
+    return _await_replies(fleet, selected, began, timeout_seconds, lambda view, waited: not view.paused)
 
 
 def stop_workers(fleet: Fleet, names: Sequence[str]) -> list[str]:
-    """Ask workers to end as by SIGTERM: running calls are finished, the others handed back.
+    """Ask workers to stop as on SIGTERM: running calls finish, the others are handed back.
 
-    Returns at once, with the names of the processes that were asked.
+    Returns at once the names of the processes concerned.
 
     Raises:
-        ConfigurationError: a name means no live worker.
-        BrokerError: the server does not answer.
+        ConfigurationError: a name matches no live worker.
+        BrokerError: the server does not respond.
     """
     return [view.name for view in _send(fleet, "stop", names)]
 
 
 def _send(fleet: Fleet, what: Literal["ping", "pause", "resume", "stop"], names: Sequence[str]) -> list[WorkerView]:
-    """Put the order into inboxes; returns the processes it concerns."""
+    """Put the command into inboxes; returns the processes it concerns."""
     live = workers_of(fleet)
     if not live and list(names) == ["*"]:
         return []
-    meant = chosen(live, names)
+    selected = select_workers(live, names)
     if what in ("pause", "resume"):
-        for view in meant:
+        for view in selected:
             if view.engine == "celery":
                 verb = "cancel_consumer" if what == "pause" else "add_consumer"
                 raise ConfigurationError(
                     f"{view.worker or view.name} is a Celery worker: "
-                    f"`celery -A task_workers.celery_app control {verb} QUEUE -d {view.worker}`"
+                    f"`celery -A task_workers.celery control {verb} QUEUE -d {view.worker}`"
                 )
-    steering.order(fleet.broker, what, sorted({view.inbox for view in meant if view.inbox}))
-    return meant
+    fleet.broker.inboxes.send_order(what, sorted({view.inbox for view in selected if view.inbox}))
+    return selected
 
 
-def _await(fleet: Fleet, meant: list[WorkerView], began: float, timeout_seconds: float, obeyed: Any) -> list[Answer]:
-    answers = {view.name: Answer(view.name, None) for view in meant}
-    while any(answer.seconds is None for answer in answers.values()):
+def _await_replies(
+    fleet: Fleet, selected: list[WorkerView], began: float, timeout_seconds: float, took_effect: Any
+) -> list[Reply]:
+    replies = {view.name: Reply(view.name, None) for view in selected}
+    while any(reply.seconds is None for reply in replies.values()):
         waited = time.monotonic() - began
         for view in workers_of(fleet):
-            answer = answers.get(view.name)
-            if answer is not None and answer.seconds is None and obeyed(view, waited):
-                answers[view.name] = replace(answer, seconds=round(waited, 3))
+            reply = replies.get(view.name)
+            if reply is not None and reply.seconds is None and took_effect(view, waited):
+                replies[view.name] = replace(reply, seconds=round(waited, 3))
         if waited > timeout_seconds:
             break
-        time.sleep(LOOK_SECONDS)
-    return list(answers.values())
+        time.sleep(POLL_SECONDS)
+    return list(replies.values())

@@ -2,37 +2,55 @@
 
 from __future__ import annotations
 
-import asyncio
+import math
 from html import escape
-from typing import Final
 from urllib.parse import quote
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from brokers.author import acting_as
+from orchestrator.server.access import person_of
+from orchestrator.server.error_handlers import error_response
 from orchestrator.server.guard import cookie_header
+from orchestrator.server.identity import OWN, Identity, plain_name
+from orchestrator.server.password_lane import PasswordLane
 from orchestrator.server.security import Security, local_path
-
-PAUSE_SECONDS: Final = 0.5  # after a wrong password
+from orchestrator.server.throttle import LoginThrottle
 
 
 async def log_in(request: Request) -> Response:
-    """``POST /login`` with ``secret`` (password or token) and ``next``: a cookie, and on to the page."""
-    security: Security = request.app.state.security
+    """``POST /login`` with ``name``, ``secret`` and ``next``: a cookie, and on to the page.
+
+    Without a name the secret is the server's own password or token.
+    """
+    identity: Identity = request.app.state.identity
+    throttle: LoginThrottle = request.app.state.login_throttle
+    lane: PasswordLane = request.app.state.password_lane
+    address = request.client.host if request.client else ""
     form = await request.form()
+    name, secret = plain_name(str(form.get("name") or "")), str(form.get("secret") or "")
     there = local_path(str(form.get("next") or f"{_root(request)}/"))
-    if not security.lets_in(str(form.get("secret") or "")):
-        await asyncio.sleep(PAUSE_SECONDS)
+    if (wait := await run_in_threadpool(throttle.begin, address, name)) > 0:
+        detail = f"too many wrong passwords came from your address or at this name: try again in {math.ceil(wait)} s"
+        return error_response(False, 429, detail, {"Retry-After": str(math.ceil(wait))})
+    with acting_as(name or OWN):
+        begun = await lane.run(identity.log_in, name, secret, address)
+    if begun is None:
         return RedirectResponse(f"{_root(request)}/login?failed=1&next={quote(there, safe='')}", 303)
-    cookie = security.cookie_of(security.new_session(True))
-    return RedirectResponse(there, 303, {"Set-Cookie": cookie_header(request.scope, cookie)})
+    await run_in_threadpool(throttle.succeeded, address, name)
+    return RedirectResponse(there, 303, {"Set-Cookie": cookie_header(request.scope, begun.cookie)})
 
 
 async def log_out(request: Request) -> Response:
-    """``POST /logout``: forget the session."""
+    """``POST /logout``: end the session, for whoever has its cookie."""
     security: Security = request.app.state.security
-    cookie = security.cookie_of(security.new_session(False))
+    identity: Identity = request.app.state.identity
+    if (person := person_of(request)) is not None:
+        await run_in_threadpool(identity.log_out, person)
+    cookie = security.cookie_of(security.new_session())
     return RedirectResponse(f"{_root(request)}/login", 303, {"Set-Cookie": cookie_header(request.scope, cookie)})
 
 
@@ -43,7 +61,8 @@ async def plain_form(request: Request) -> Response:
     return HTMLResponse(
         f"<!doctype html><html lang='en'><title>Log in</title><h1>Log in</h1>{failed}<form method='post'>"
         f"<input type='hidden' name='csrf_token' value='{token}'><input type='hidden' name='next' value='{there}'>"
-        "<label>Password or token <input type='password' name='secret' autofocus></label>"
+        "<label>Name <input name='name' autocomplete='username' autofocus></label>"
+        "<label>Password, or the server's token <input type='password' name='secret'></label>"
         "<button>Log in</button></form></html>"
     )
 

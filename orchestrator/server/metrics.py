@@ -1,4 +1,4 @@
-"""``/metrics``: what the store tells of the fleet, for Prometheus. It needs the token, as everything else here."""
+"""``/metrics``: the fleet's figures from the store, for Prometheus. It needs the token, as everything else here."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from orchestrator.client.fleet import Fleet
 from orchestrator.errors import ConfigurationError
-from orchestrator.fleet import Fleet
-from orchestrator.metrics import fleet_page
+from orchestrator.observability.metrics import fleet_page
+from orchestrator.people.roles import VIEWER
+from orchestrator.server.access import queries_for
 
 
 def metrics_routes(fleet: Fleet) -> list[Route]:
@@ -17,6 +19,7 @@ def metrics_routes(fleet: Fleet) -> list[Route]:
 
     async def metrics(request: Request) -> Response:
         try:
+            queries_for(request, VIEWER, in_part=False)
             body, content_type = await run_in_threadpool(fleet_page, fleet, request.headers.get("accept", ""))
         except ConfigurationError as error:  # prometheus-client is not installed
             return PlainTextResponse(f"{error}\n", 501)

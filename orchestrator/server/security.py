@@ -2,8 +2,9 @@
 
 Without a token and a password the app is open, and then to this machine only: the address must be a loopback one, the
 ``Host`` header must name this machine (a web page that had its name point here, "DNS rebinding", is refused), and no
-proxy may stand in between. With one of them, programs send the token with each request, people log in and get a signed
-cookie. What changes something must prove that our own page sent it, unless it carries the token.
+proxy may stand in between. With one of them, or once somebody was added (:mod:`orchestrator.people`), programs send the
+token or a key with each request, and people log in. What changes something must prove that our own page sent it, unless
+it carries one of these.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ HEADERS: Final = {
 
 
 class Session(NamedTuple):
-    """What a cookie says."""
+    """What a cookie proves; ``nonce``: a text that only this browser has, or that only we can sign."""
 
     signed_in: bool
     ends_at: int  # unix seconds
@@ -45,7 +46,7 @@ class Session(NamedTuple):
 
 
 class Security:
-    """Tells friend from stranger.
+    """Decides who may see and do what.
 
     Args:
         token: for programs.
@@ -68,18 +69,18 @@ class Security:
         self.read_only = read_only
         self._allow_open = allow_open
         self._hosts = HOSTS_OF_THIS_MACHINE | {host.lower() for host in allowed_hosts}
-        self._key = secrets.token_bytes(32)  # sessions end with the process
+        self._key = secrets.token_bytes(32)  # forms that nobody has logged in for end with the process
 
     def __repr__(self) -> str:
         return f"<Security {'open' if self.is_open else 'closed'}>"
 
     @property
     def is_open(self) -> bool:
-        """Whether nobody has to say who they are."""
+        """Whether there is neither token nor password, so that people of the store decide."""
         return self._token is None and self._password is None
 
-    def stranger(self, client: str | None, host: str, header_names: Sequence[str]) -> str | None:
-        """Why a request is refused before it is looked at, ``None`` if it is not.
+    def untrusted_host(self, client: str | None, host: str, header_names: Sequence[str]) -> str | None:
+        """Why an open server refuses a request before it is looked at, ``None`` if it does not.
 
         Args:
             client: address that it came from; ``None`` for a unix socket.
@@ -100,33 +101,40 @@ class Security:
         """Whether this is the token."""
         return self._token is not None and _same(given, self._token)
 
-    def lets_in(self, given: str) -> bool:
+    def is_login(self, given: str) -> bool:
         """Whether this is the password, or the token. Takes as long whichever it is."""
         by_password = self._password is not None and _same(given, self._password)
         return self.is_token(given) or by_password
 
+    @property
+    def own_secret(self) -> str:
+        """Both of them, of which sessions of the server's own password end when one changes."""
+        return f"{self._token or ''}\0{self._password or ''}"
+
     # -- sessions ------------------------------------------------------------------------------------------------
 
-    def new_session(self, signed_in: bool) -> Session:
-        """A session; one that is not signed in is only good for proving that a form is ours."""
-        return Session(signed_in, int(time.time()) + SESSION_SECONDS, secrets.token_urlsafe(18))
+    def new_session(self) -> Session:
+        """A session of nobody: it is only good for proving that a form is ours, until the server is started again."""
+        return Session(False, int(time.time()) + SESSION_SECONDS, secrets.token_urlsafe(18))
 
     def cookie_of(self, session: Session) -> str:
         """The cookie's value: readable, and signed."""
-        text = f"{'u' if session.signed_in else 'a'}.{session.ends_at}.{session.nonce}"
+        text = f"a.{session.ends_at}.{session.nonce}"
         return f"{text}.{self._sign('session', text)}"
 
     def session_of(self, cookie: str | None) -> Session | None:
-        """The session of a cookie's value; ``None`` if it is not one of ours, or over."""
+        """The session of nobody that a cookie's value is; ``None`` if it is not one of ours, or over."""
         text, dot, signature = (cookie or "").rpartition(".")
         if not dot or not _same(signature, self._sign("session", text)):
             return None
-        kind, ends_at, nonce = text.split(".", 2)
-        session = Session(kind == "u", int(ends_at), nonce)
+        _, ends_at, nonce = text.split(".", 2)
+        session = Session(False, int(ends_at), nonce)
         return session if session.ends_at > time.time() else None
 
     def csrf_token(self, session: Session) -> str:
-        """What a form of this session sends back."""
+        """What a form of this session sends back. That of somebody who has logged in outlives this process."""
+        if session.signed_in:
+            return hmac.new(session.nonce.encode(), b"csrf", hashlib.sha256).hexdigest()
         return self._sign("csrf", session.nonce)
 
     def is_csrf_token(self, session: Session | None, given: str) -> bool:
@@ -172,15 +180,22 @@ def host_name(header: str) -> str:
         return ""
 
 
-def from_elsewhere(origin: str | None, fetch_site: str | None, host: str) -> bool:
+def is_cross_site(origin: str | None, fetch_site: str | None, host: str) -> bool:
     """Whether a browser says that another site's page made it send this.
 
-    >>> from_elsewhere("http://localhost:4200", None, "localhost:4200"), from_elsewhere("null", None, "localhost:4200")
+    >>> is_cross_site("http://localhost:4200", None, "localhost:4200"), is_cross_site("null", None, "localhost:4200")
     (False, True)
+    >>> is_cross_site("http://[", None, "localhost:4200")
+    True
     """
     if fetch_site in ("cross-site", "same-site"):
         return True
-    return origin is not None and urlsplit(origin).netloc.lower() != host.lower()
+    if origin is None:
+        return False
+    try:
+        return urlsplit(origin).netloc.lower() != host.lower()
+    except ValueError:  # no browser sends such an origin
+        return True
 
 
 def token_in_form(body: bytes) -> str:

@@ -13,13 +13,13 @@ import httpx
 import pytest
 import uvicorn
 
-from orchestrator.fleet import Fleet, use_fleet
+from orchestrator.client.fleet import Fleet
 from orchestrator.server import make_app
 from orchestrator.server.index import RunIndex
 from orchestrator.server.queries import Queries
-from orchestrator.settings import use
-from tests.conftest import program_or_skip, running
+from tests.conftest import program_or_skip
 from tests.support.engines import StartedWorker, redis_fleet
+from tests.support.fleets import fleet_of
 from tests.support.servers import ServerProcess
 from tests.support.waiting import wait_until
 from tests.support.work import Work
@@ -31,21 +31,12 @@ def server_program() -> Path:
     return program_or_skip("embedded")
 
 
-@pytest.fixture(scope="session")
-def server(server_program: Path) -> Iterator[ServerProcess]:
-    yield from running(server_program)
-
-
 @pytest.fixture(scope="module")
 def fleet(server: ServerProcess) -> Iterator[Fleet]:
     """The fleet of this process, for the length of the module."""
     settings = redis_fleet().settings(server, f"s-{secrets.token_hex(5)}", command_timeout_seconds=10)
-    made = Fleet(settings)
-    before = use_fleet(made)
-    with use(settings):
+    with fleet_of(settings) as made:
         yield made
-    use_fleet(before)
-    made.close()
 
 
 @pytest.fixture(scope="module")
@@ -60,12 +51,8 @@ def worker(fleet: Fleet) -> Iterator[StartedWorker]:
 def own_fleet(server: ServerProcess, namespace: str) -> Iterator[Fleet]:
     """A fleet for this test alone, in which nothing has happened and nobody works."""
     settings = redis_fleet().settings(server, namespace, command_timeout_seconds=10)
-    made = Fleet(settings)
-    before = use_fleet(made)
-    with use(settings):
+    with fleet_of(settings) as made:
         yield made
-    use_fleet(before)
-    made.close()
 
 
 @pytest.fixture
@@ -88,7 +75,9 @@ def caught_up(index: RunIndex) -> RunIndex:
 
     def has() -> bool:
         feed = index._feed
-        return feed is not None and feed.complete and not feed.doubts and feed.position == feed.journal.newest()
+        if feed is None or feed.has_lists_to_read or feed.rechecking:
+            return False
+        return feed.complete and feed.position == feed.journal.newest()
 
     wait_until(has, 30, "the index has read everything")
     assert index.state().error is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import Any
 
 import httpx
@@ -11,7 +12,7 @@ import pytest
 
 import orchestrator
 from orchestrator import flow
-from orchestrator.fleet import Fleet
+from orchestrator.client.fleet import Fleet
 from tests.server.conftest import Site
 from tests.support import signals
 from tests.support.apps import basics as app
@@ -61,7 +62,8 @@ def test_a_list_has_pages_counts_and_prefects_names(api: httpx.Client, tag: str)
     assert "x-next-cursor" not in rest.headers
     run = rest.json()[0]
     assert run["task_key"].endswith(".add")
-    assert run["name"] == "add"
+    assert (run["name"], run["task_name"]) == (f"add-{run['id'][-3:]}", "add")
+    assert run["next_scheduled_start_time"] is None
     assert (run["state_type"], run["state"]["type"], run["state_name"]) == ("COMPLETED", "COMPLETED", "Completed")
     assert run["tags"] == [tag]
     assert run["run_count"] == 1
@@ -86,7 +88,7 @@ def test_other_names_are_redacted_when_they_are_told(fleet: Fleet, open_site: Ca
     site = open_site()
     with site.client() as client:
         assert "DE12" in client.get(f"/api/task_runs/{future.task_run_id}").text
-        site.queries.redaction = orchestrator.inspection.Redaction(["iban"])
+        site.queries.context.redaction = orchestrator.inspection.Redaction(["iban"])
         told = client.get(f"/api/task_runs/{future.task_run_id}").text
     assert "DE12" not in told
     assert "not-a-secret-here" in told
@@ -151,6 +153,66 @@ def test_everything_is_meant_only_when_it_is_said(api: httpx.Client) -> None:
     assert api.post("/api/task_runs/bulk_cancel", json={"ids": []}).json() == {"asked": 0, "done": 0}
 
 
+def test_a_call_that_waits_for_its_moment_is_run_now(api: httpx.Client, tag: str) -> None:
+    with orchestrator.tags(tag):
+        one, other = (app.add.apply_async((n,), {"y": 1}, countdown=7200) for n in (1, 2))
+    told = api.get(f"/api/task_runs/{one.task_run_id}").json()
+    assert told["actions"] == ["run-now", "cancel"]
+    assert told["next_scheduled_start_time"] is not None
+    asked = api.post(f"/api/task_runs/{one.task_run_id}/set_state", json={"state": {"type": "SCHEDULED"}})
+    assert asked.json()["status"] == "ACCEPT"
+    assert one.result(timeout=60) == 2
+    assert api.post("/api/task_runs/bulk_run_now", json={"ids": [str(other.task_run_id)]}).json() == {
+        "asked": 1,
+        "done": 1,
+    }
+    assert other.result(timeout=60) == 3
+
+
+def test_runs_are_found_by_what_stands_in_their_arguments_but_not_by_secrets(api: httpx.Client, tag: str) -> None:
+    with orchestrator.tags(tag):
+        wanted = app.echo.submit({"customer": "Ann of Example Street", "api_token": "tok-1234"})
+        app.echo.submit({"customer": "Bob"})
+    settled(api, tag, 2, "COMPLETED")
+    for text, found in (("example STREET", [str(wanted.task_run_id)]), ("tok-1234", []), ("nobody", [])):
+        page = api.post("/api/task_runs/filter", json=with_tag(tag, argument=text))
+        assert [run["id"] for run in page.json()] == found, text
+        assert api.post("/api/task_runs/count", json=with_tag(tag, argument=text)).json() == len(found)
+    done = api.post("/api/task_runs/bulk_delete", json=with_tag(tag, argument="bob"))
+    assert done.json() == {"asked": 1, "done": 1}
+    wait_until(
+        lambda: api.post("/api/task_runs/count", json=with_tag(tag)).json() == 1
+    )  # the index follows the records
+
+
+def test_the_longest_runs_come_first_when_they_are_asked_for(api: httpx.Client, tag: str) -> None:
+    with orchestrator.tags(tag):
+        app.echo.map(range(5))
+    settled(api, tag, 5, "COMPLETED")
+    seen: list[float] = []
+    before: dict[str, str] = {}
+    while True:
+        page = api.post("/api/task_runs/filter", json={**with_tag(tag), "sort": "DURATION_DESC", "limit": 2, **before})
+        seen += [run["total_run_time"] for run in page.json()]
+        if "x-next-cursor" not in page.headers:
+            break
+        before = {"before": page.headers["x-next-cursor"]}
+    assert len(seen) == 5
+    assert all(later <= earlier + 2e-6 for earlier, later in pairwise(seen))  # moments are told in microseconds
+    other_order = api.post("/api/task_runs/filter", json={"before": "1.2.3"})
+    assert (other_order.status_code, "not a cursor" in other_order.text) == (422, True)
+
+
+def test_names_that_tasks_and_runs_were_given_are_told_and_found(api: httpx.Client, tag: str) -> None:
+    with orchestrator.tags(tag):
+        app.weigh.submit("gold")
+    settled(api, tag, 1, "COMPLETED")
+    for found in ({"name": {"any_": ["weighing"]}}, {"text": "weigh gold"}, {"text": "weighing"}):
+        (run,) = api.post("/api/task_runs/filter", json=with_tag(tag, **found)).json()
+        assert (run["name"], run["task_name"]) == ("weigh gold", "weighing")
+    assert "weighing" in [task["name"] for task in api.get("/api/tasks").json()]
+
+
 def test_scheduled_calls_are_listed_by_time_and_cancelled(api: httpx.Client, tag: str) -> None:
     with orchestrator.tags(tag):
         late = app.add.apply_async((1,), {"y": 1}, countdown=7200)
@@ -170,7 +232,7 @@ def test_a_flow_run_has_its_tasks_a_map_is_one_row_and_edges_are_known(api: http
         numbers = app.add.map(range(30), y=1)
         whole = app.total.submit(*numbers[:5])
         orchestrator.get_run_logger().info("nearly there")
-        return whole.result(timeout=30)
+        return whole.result(timeout=60)
 
     state = nightly(return_state=True)
     flow_run_id = str(state.flow_run_id)
@@ -192,7 +254,7 @@ def test_a_flow_run_has_its_tasks_a_map_is_one_row_and_edges_are_known(api: http
     assert [run["id"] for run in listed] == [flow_run_id]
     of_flow = {"flow_runs": {"id": {"any_": [flow_run_id]}}}
     assert api.post("/api/task_runs/count", json=of_flow).json() == 31
-    orchestrator.fleet.current_fleet().logs.flush()
+    orchestrator.client.fleet.current_fleet().logs.flush()
     lines = api.post("/api/logs/filter", json={"logs": {"flow_run_id": {"any_": [flow_run_id]}, "level": {"ge_": 20}}})
     assert [line["message"] for line in lines.json()] == ["nearly there"]
     assert api.get("/api/flow_runs/nothing").status_code == 404

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis import GenerationMode
@@ -16,21 +17,27 @@ from schemathesis.specs.openapi.checks import (
     unsupported_method,
 )
 
-from brokers.contract import Ending
-from orchestrator.fleet import Fleet
+from brokers.messages import AckKind
+from orchestrator.client.fleet import Fleet
 from orchestrator.server import make_app
 from tests.server.conftest import Site
 from tests.support.waiting import wait_until
 from tests.support.work import Work
 
-EXAMPLES = settings(
-    max_examples=6,  # of each operation and mode
-    deadline=None,
-    derandomize=True,
-    database=None,
-    phases=[Phase.generate],
-    suppress_health_check=list(HealthCheck),
-)
+
+def examples(count: int) -> settings:
+    """So many of each operation and mode, the same in every run."""
+    return settings(
+        max_examples=count,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+
+
+TOO_LARGE = 413  # whatever else is wrong with it; schemathesis does not count that among refusals
 CHECKS = [
     not_a_server_error,
     status_code_conformance,
@@ -46,11 +53,14 @@ def takes_something(operation: dict[str, Any]) -> bool:
     return "requestBody" in operation or any(part["in"] == "query" for part in operation.get("parameters", ()))
 
 
-def test_the_api_keeps_to_its_document(own_fleet: Fleet, work: Work) -> None:
+@pytest.mark.timeout(600)  # every operation is asked a dozen times, on a machine that may be busy
+def test_the_api_keeps_to_its_document(own_fleet: Fleet, work: Work, thorough: bool) -> None:
     work.submit_many(20, tags=("red",), flow="flow-1")
-    work.run(Ending.FAILED, most=5)
-    work.run(Ending.DEAD, most=5)
-    own_fleet.broker.write_flow_run("flow-1", {"flow": "nightly", "name": "one", "type": "RUNNING", "state": "Running"})
+    work.run(AckKind.FAILED, most=5)
+    work.run(AckKind.DEAD, most=5)
+    own_fleet.broker.flow_runs.write(
+        "flow-1", {"flow": "nightly", "name": "one", "type": "RUNNING", "state": "Running"}
+    )
     site = Site(make_app(own_fleet))
     try:
         wait_until(lambda: site.queries.index.state().runs == 20)
@@ -61,11 +71,13 @@ def test_the_api_keeps_to_its_document(own_fleet: Fleet, work: Work) -> None:
                 if mode is GenerationMode.NEGATIVE and not takes_something(operation.definition.raw):
                     continue
 
-                @settings(EXAMPLES)
+                @examples(6 if thorough else 2)
                 @given(case=operation.as_strategy(generation_mode=mode))
                 def ask(case: schemathesis.Case) -> None:
                     tried[mode] += 1  # noqa: B023  # it is asked in this round
-                    case.call_and_validate(base_url=site.url, checks=CHECKS, timeout=30)
+                    response = case.call(base_url=site.url, timeout=30)
+                    if response.status_code != TOO_LARGE:
+                        case.validate_response(response, checks=CHECKS)
 
                 ask()
         assert tried[GenerationMode.POSITIVE] > 60

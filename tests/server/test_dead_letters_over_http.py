@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from brokers.contract import Ending
-from orchestrator.fleet import Fleet
+from brokers.messages import AckKind
+from orchestrator.client.fleet import Fleet
 from orchestrator.server import make_app
 from tests.server.conftest import Site
 from tests.support.work import Work
@@ -12,7 +12,7 @@ from tests.support.work import Work
 def test_dead_letters_are_grouped_replayed_and_deleted(own_fleet: Fleet, work: Work) -> None:
     work.submit_many(3, "shop.pay")
     work.submit_many(2, "mail.send")
-    ids = work.run(Ending.DEAD)
+    ids = work.run(AckKind.DEAD)
     site = Site(make_app(own_fleet))
     try:
         with site.client() as client:

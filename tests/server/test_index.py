@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from brokers.contract import Ending, Status
-from orchestrator.fleet import Fleet
+from brokers.messages import AckKind, Status
+from orchestrator.client.fleet import Fleet
 from orchestrator.inspection import RunView, views_of
-from orchestrator.server.answers import Count, RunQuery, any_of
-from orchestrator.server.index import RunIndex, search
-from orchestrator.server.index.facts import words_of
+from orchestrator.runs.run_ids import new_run_id
+from orchestrator.server.index import RunIndex, feed, search
+from orchestrator.server.index.facts import state_of_letter
 from orchestrator.server.queries import Queries
+from orchestrator.server.view_models import Count, RunQuery, any_of
 from orchestrator.settings import Settings
 from tests.server.conftest import caught_up
 from tests.support.servers import ServerProcess
@@ -105,6 +108,34 @@ def test_after_random_work_it_says_what_the_store_says_also_after_a_restart(
         afresh.stop()
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_histories_are_the_same_in_whatever_portions_the_journal_was_read(
+    own_fleet: Fleet, work: Work, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    dice, known = random.Random(seed), list[str]()
+    followed, afresh = RunIndex(own_fleet), RunIndex(own_fleet)
+    for _ in range(dice.choice((0, 1, 40))):
+        work.something(dice, known)
+    reading = followed._begin()
+    for _ in range(120):
+        work.something(dice, known)
+        while dice.random() < 0.6:  # records are often ahead of what was read
+            monkeypatch.setattr(feed, "ENTRIES_AHEAD", dice.choice((1, 2, 3, 10)))
+            reading.step()
+    while reading.step() or reading.follow():
+        pass
+    monkeypatch.undo()
+    afresh.start()
+    try:
+        caught_up(afresh)
+        for view in views_of(own_fleet, known):
+            told = [(event.state_type, event.moment) for event in followed.history(view)]
+            assert [(event.state_type, event.moment) for event in afresh.history(view)] == told
+    finally:
+        afresh.stop()
+        followed.stop()
+
+
 def test_pages_are_whole_while_runs_come_and_end(own_fleet: Fleet, work: Work, index: RunIndex) -> None:
     before = work.submit_many(60, tags=("old",)) + work.submit_many(60)
     caught_up(index)
@@ -127,10 +158,10 @@ def test_a_search_that_takes_too_long_says_where_to_go_on(
     monkeypatch.setattr(search, "SEARCH_SECONDS", -1.0)
     monkeypatch.setattr(search, "COUNT_SECONDS", -1.0)
     monkeypatch.setattr(search, "_FIRST_PORTION", 16)
-    monkeypatch.setattr(search, "_LARGEST_PORTION", 32)
+    monkeypatch.setattr(search, "_MAX_PORTION", 32)
     wanted = work.submit_many(3, tags=("rare",))
     work.submit_many(400)
-    ended = work.run(Ending.FAILED, most=60, worker="ann")
+    ended = work.run(AckKind.FAILED, most=60, worker="ann")
     assert ended[:3] == wanted
     caught_up(index)
     by_ann = RunQuery(workers=("ann",))
@@ -168,15 +199,52 @@ def test_runs_are_found_by_id_by_how_it_begins_and_by_parent(work: Work, index: 
     assert index.count(RunQuery(parent_task_run_id=parent)) == Count(3)
 
 
+def test_figures_of_tasks_are_of_the_runs_that_are_kept(own_fleet: Fleet, work: Work, index: RunIndex) -> None:
+    kept = work.submit_many(30, "shop.pay")
+    work.run(AckKind.COMPLETED, most=27)
+    work.run(AckKind.FAILED, most=3)
+    work.submit_many(4, "shop.wait")
+    caught_up(index)
+    pay, wait = index.tasks()
+    assert (pay.task, pay.count, pay.failure_rate) == ("shop.pay", 30, 0.1)
+    assert pay.p50_seconds is not None
+    assert pay.p95_seconds is not None
+    assert pay.p50_seconds <= pay.p95_seconds
+    assert (wait.task, wait.count, wait.failure_rate, wait.p50_seconds) == ("shop.wait", 4, None, None)
+    assert Queries(own_fleet, index).run_actions.delete(kept).done == 30
+    caught_up(index)
+    assert [task.task for task in index.tasks()] == ["shop.wait"]
+    assert sum(+counts for every in index.tables.durations._counts.values() for counts in every.values()) == 0
+
+
+def test_the_longest_first_are_the_same_runs_in_another_order(own_fleet: Fleet, work: Work, index: RunIndex) -> None:
+    dice, known = random.Random(5), list[str]()
+    for _ in range(60):
+        work.something(dice, known)
+    caught_up(index)
+    took = {
+        view.id: round((view.ended - view.started).total_seconds(), 4)
+        for view in views_of(own_fleet, known)
+        if view.ended and view.started
+    }
+    assert len(set(took.values())) > 20
+    for query in QUERIES:
+        by_duration = everything(index, replace(query, sort="duration"), page=7)
+        assert len(set(by_duration)) == len(by_duration)
+        ended = [took[run_id] for run_id in by_duration if run_id in took]
+        assert ended == sorted(ended, reverse=True), query
+        assert {run_id for run_id in everything(index, query) if run_id in took} == set(by_duration) & set(took)
+
+
 def test_where_a_record_is_newer_the_record_wins(own_fleet: Fleet, work: Work, index: RunIndex) -> None:
     run_id = work.submit()
     caught_up(index)
     key = own_fleet.broker.keys.record(run_id)
     own_fleet.broker.wires.commands([("HSET", key, "s", "R")])  # which no journal tells
     queries = Queries(own_fleet, index)
-    assert queries.runs(RunQuery(states=("PENDING",))).runs == []
+    assert queries.runs.find(RunQuery(states=("PENDING",))).runs == []
     wait_until(lambda: index.state_counts() == {"RUNNING": 1})
-    assert [run.id for run in queries.runs(RunQuery(states=("RUNNING",))).runs] == [run_id]
+    assert [run.id for run in queries.runs.find(RunQuery(states=("RUNNING",))).runs] == [run_id]
 
 
 def test_expired_runs_leave_when_they_are_looked_for_and_by_age(own_fleet: Fleet, work: Work, index: RunIndex) -> None:
@@ -185,7 +253,7 @@ def test_expired_runs_leave_when_they_are_looked_for_and_by_age(own_fleet: Fleet
     keys = own_fleet.broker.keys
     own_fleet.broker.wires.commands([("DEL", keys.record(shown)), ("DEL", keys.record(hidden))])
     queries = Queries(own_fleet, index)
-    assert queries.run(shown) is None
+    assert queries.runs.get(shown) is None
     wait_until(lambda: index.search(RunQuery(ids=(shown,)), None, 1) == ([], None))
     index.stop()
     own_fleet.broker.ttl_ms = -1000
@@ -208,6 +276,41 @@ def test_old_rows_are_dropped_though_nobody_looks(own_fleet: Fleet, work: Work, 
     wait_until(lambda: everything(index, RunQuery()) == [kept])
 
 
+def test_flow_runs_whose_records_have_expired_are_dropped_once_their_task_runs_are(
+    own_fleet: Fleet, work: Work, index: RunIndex
+) -> None:
+    gone, kept, with_task = (new_run_id() for _ in range(3))
+    broker = own_fleet.broker
+    broker.flow_runs.note([(each, {"flow": "f", "type": "COMPLETED"}, False) for each in (gone, kept, with_task)])
+    task_run = work.submit(flow=with_task)
+    caught_up(index)
+    assert None not in [index.tables.known_flow(each) for each in (gone, kept, with_task)]
+    broker.wires.commands([("DEL", broker.keys.flow(gone), broker.keys.flow(with_task))])
+    broker.ttl_ms = -1000  # everything is old
+    index.forget_soon()
+    wait_until(lambda: index.tables.known_flow(gone) is None)
+    assert None not in [index.tables.known_flow(each) for each in (kept, with_task)]
+    broker.wires.commands([("DEL", broker.keys.record(task_run))])
+    index.forget_soon()
+    wait_until(lambda: index.tables.known_flow(with_task) is None)
+    assert index.tables.known_flow(kept) is not None
+
+
+def test_a_countdown_that_is_cut_short_is_no_waiting(own_fleet: Fleet, work: Work, index: RunIndex) -> None:
+    caught_up(index)
+    submitted = time.time()
+    run_id = work.submit(d=3_600_000)
+    wait_until(lambda: time.time() > submitted + 0.5, 20, "half a second to be over")
+    ready = time.time()
+    assert own_fleet.broker.runs.run_now([run_id]) == [run_id]
+    assert work.run() == [run_id]
+    most = time.time() - ready
+    caught_up(index)
+    waits = [bucket.longest_wait_seconds for bucket in index.chart(5, 10) if bucket.longest_wait_seconds is not None]
+    assert len(waits) == 1
+    assert waits[0] <= most + 0.01  # moments are kept in milliseconds
+
+
 def test_an_emptied_server_empties_the_index(own_fleet: Fleet, work: Work, index: RunIndex) -> None:
     work.submit_many(20)
     caught_up(index)
@@ -223,12 +326,12 @@ def test_a_history_has_every_attempt_and_the_life_before_a_replay(
 ) -> None:
     run_id = work.submit()
     (delivery,) = work.take(1)
-    own_fleet.broker.started([(delivery.ticket, run_id)])
-    work.end([delivery], Ending.RETRY)
-    own_fleet.broker.move()
-    work.run(Ending.FAILED)
+    own_fleet.broker.deliveries.started([(delivery.ticket, run_id)])
+    work.end([delivery], AckKind.RETRY)
+    own_fleet.broker.runs.move_due()
+    work.run(AckKind.FAILED)
     caught_up(index)
-    own_fleet.broker.replay([run_id])
+    own_fleet.broker.runs.replay([run_id])
     work.run()
     caught_up(index)
     (view,) = views_of(own_fleet, [run_id])
@@ -246,8 +349,8 @@ def test_a_history_has_every_attempt_and_the_life_before_a_replay(
 
 def test_what_happened_is_counted_by_time(work: Work, index: RunIndex) -> None:
     work.submit_many(9)
-    work.run(Ending.COMPLETED, most=4)
-    work.run(Ending.FAILED, most=2)
+    work.run(AckKind.COMPLETED, most=4)
+    work.run(AckKind.FAILED, most=2)
     caught_up(index)
     buckets = index.chart(5, 60)
     assert sum(bucket.submitted for bucket in buckets) == 9
@@ -257,6 +360,21 @@ def test_what_happened_is_counted_by_time(work: Work, index: RunIndex) -> None:
     assert waits
     assert all(0 <= wait < 60 for wait in waits)
     assert len(buckets) == 5
+
+
+def test_a_countdown_is_no_waiting(own_fleet: Fleet, work: Work, index: RunIndex) -> None:
+    (run_id,) = work.submit_many(1, d=400)
+    wait_until(lambda: work.run(AckKind.COMPLETED), 20)
+    caught_up(index)
+    (view,) = views_of(own_fleet, [run_id])
+    assert view.started is not None
+    assert view.due is not None
+    assert view.created is not None
+    (waited,) = [
+        bucket.longest_wait_seconds for bucket in index.chart(5, 60) if bucket.longest_wait_seconds is not None
+    ]
+    assert waited == pytest.approx(max(0.0, (view.started - view.due).total_seconds()), abs=0.01)
+    assert waited <= (view.started - view.created).total_seconds() - 0.35
 
 
 def test_a_run_whose_submission_the_journal_forgot_is_found_still(
@@ -286,7 +404,7 @@ def test_it_goes_on_after_the_server_was_away(own_server: Callable[..., ServerPr
         server.freeze()
         wait_until(lambda: index.state().error is not None, 20)
         server.thaw()
-        wait_until(lambda: own.broker.reachable(), 20)
+        wait_until(lambda: own.broker.health.is_reachable(), 20)
         Work(own).submit_many(2)
         wait_until(lambda: index.state().runs == 5 and index.state().error is None, 20)
     finally:
@@ -296,7 +414,7 @@ def test_it_goes_on_after_the_server_was_away(own_server: Callable[..., ServerPr
 
 def test_every_change_in_the_journal_is_one_that_the_index_knows() -> None:
     letters = [value for name, value in vars(Status).items() if name.isupper() and value != Status.UNKNOWN]
-    assert len({words_of(letter) for letter in letters}) >= 7
+    assert len({state_of_letter(letter) for letter in letters}) >= 7
 
 
 def test_folders_of_killed_servers_are_swept_up_and_those_of_others_are_not(

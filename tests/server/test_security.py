@@ -12,10 +12,13 @@ from pydantic import SecretStr
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from orchestrator.fleet import Fleet
+from orchestrator.client.fleet import Fleet
 from orchestrator.server import make_app
+from orchestrator.server import throttle as throttle_module
 from orchestrator.server.security import COOKIE, Security
+from orchestrator.server.throttle import LoginThrottle
 from tests.server.conftest import Site
+from tests.support.waiting import wait_until
 
 TOKEN, PASSWORD = "a-token-for-programs", "a password for people"
 ACTION = "/api/queues/nothing/purge"
@@ -63,15 +66,15 @@ def test_an_open_site_answers_its_own_machine_only(site: Site, headers: dict[str
 
 @pytest.mark.parametrize("client", ["10.0.0.8", "2001:db8::1", "::ffff:10.0.0.8", "nonsense"])
 def test_an_address_that_is_not_this_machines_is_a_stranger(client: str) -> None:
-    assert Security().stranger(client, "localhost:4200", [])
-    assert Security(token="x").stranger(client, "any.example", []) is None
-    assert Security(allow_open=True).stranger(client, "any.example", []) is None
+    assert Security().untrusted_host(client, "localhost:4200", [])
+    assert Security(token="x").untrusted_host(client, "any.example", []) is None
+    assert Security(allow_open=True).untrusted_host(client, "any.example", []) is None
 
 
 @pytest.mark.parametrize("client", ["127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1", None])
 def test_an_address_of_this_machine_is_let_in(client: str | None) -> None:
-    assert Security().stranger(client, "localhost:4200", []) is None
-    assert Security(allowed_hosts=["Box.lan"]).stranger(client, "box.LAN", []) is None
+    assert Security().untrusted_host(client, "localhost:4200", []) is None
+    assert Security(allowed_hosts=["Box.lan"]).untrusted_host(client, "box.LAN", []) is None
 
 
 @pytest.mark.parametrize(
@@ -79,6 +82,7 @@ def test_an_address_of_this_machine_is_let_in(client: str | None) -> None:
     [
         {"Origin": "https://evil.example"},
         {"Origin": "null"},
+        {"Origin": "http://["},
         {"Origin": "http://localhost:1"},
         {"Sec-Fetch-Site": "cross-site"},
         {"Sec-Fetch-Site": "same-site"},
@@ -144,12 +148,80 @@ def test_people_log_in_and_out(closed: Site, secret: str) -> None:
 
 
 @pytest.mark.parametrize("secret", ["", "wrong", PASSWORD.upper(), PASSWORD + " ", "é" * 5])
-def test_a_wrong_password_is_refused(closed: Site, secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orchestrator.server.login.PAUSE_SECONDS", 0)
+def test_a_wrong_password_is_refused(closed: Site, secret: str) -> None:
     client, answer = logged_in(closed, secret)
     with closing(client):
         assert answer.headers["location"].startswith("/login?failed=1")
         assert client.get("/api/version").status_code == 401
+    closed.app.state.login_throttle.succeeded("127.0.0.1")  # the other tests need not wait
+
+
+def test_a_copy_of_a_cookie_means_nothing_after_its_owner_has_logged_out(closed: Site) -> None:
+    client, _ = logged_in(closed)
+    other, _ = logged_in(closed)
+    with closing(client), closing(other), closed.client(cookies={COOKIE: client.cookies[COOKIE]}) as thief:
+        assert thief.get("/api/version").status_code == 200
+        csrf = csrf_of(thief)
+        assert client.post("/logout", data={"csrf_token": csrf_of(client)}).status_code == 303
+        assert thief.get("/api/version").status_code == 401
+        assert thief.post("/login", data={"csrf_token": csrf, "secret": PASSWORD}).status_code == 403
+        assert other.get("/api/version").status_code == 200  # another session of the same person
+
+
+def test_after_wrong_passwords_the_right_one_waits_too_and_then_lets_in(own_fleet: Fleet) -> None:
+    site = Site(make_app(own_fleet, password=PASSWORD))
+    try:
+        for guess in range(7):  # the last two wait: a restart of the server forgets none
+            client, answer = logged_in(site, f"guess {guess}")
+            client.close()
+            assert answer.headers.get("location", "429").startswith("/login?failed=1" if guess < 5 else "429")
+            if guess == 4:
+                site.close()
+                site = Site(make_app(own_fleet, password=PASSWORD))
+        assert answer.status_code == 429
+        assert answer.headers["retry-after"] in ("1", "2")
+        assert "too many wrong passwords" in answer.text
+
+        def lets_in() -> bool:
+            client, answer = logged_in(site)
+            client.close()
+            return answer.headers.get("location") == "/runs?state=failed"
+
+        wait_until(lets_in, 30, "the wait is over")
+        assert lets_in(), "the wrong ones are forgotten"
+    finally:
+        site.close()
+
+
+def test_an_address_waits_alone_and_a_name_waits_from_everywhere(own_fleet: Fleet) -> None:
+    throttle = LoginThrottle(own_fleet.broker)
+    assert [throttle.begin("2001:db8::1", "ann") for _ in range(5)] == [0.0] * 5
+    assert throttle.begin("2001:db8::2") > 0, "of the same network"
+    assert [throttle.begin(f"10.0.0.{number}", "ann") for number in range(15)] == [0.0] * 15
+    assert 0 < throttle.begin("10.0.0.99", "ann") <= 30
+    assert throttle.begin("10.0.0.99", "bob") == 0
+    throttle.succeeded("10.0.0.98", "ann")
+    assert throttle.begin("10.0.0.97", "ann") == 0
+
+
+def test_whoever_logs_in_as_themselves_guesses_at_others_no_faster(
+    own_fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for pace in ("OF_AN_ADDRESS", "AT_A_NAME"):  # a wait that a busy machine does not outlast
+        longer = getattr(throttle_module, pace)._replace(first_wait_ms=600_000, longest_wait_ms=600_000)
+        monkeypatch.setattr(throttle_module, pace, longer)
+    throttle = LoginThrottle(own_fleet.broker)
+    for number in range(5):
+        assert throttle.begin("10.0.0.1", "" if number % 2 else "ann") == 0
+        if number < 4:
+            assert throttle.begin("10.0.0.1", "eve") == 0
+            throttle.succeeded("10.0.0.1", "eve")
+    assert throttle.begin("10.0.0.1", "eve") > 0
+    for number in range(2, 20):
+        assert throttle.begin(f"10.0.0.{number}") == 0, "the server's own password has no name"
+    assert throttle.begin("10.0.1.1", "ann") == 0
+    waits = [throttle.begin(f"10.0.1.{number}") for number in range(2, 6)]
+    assert waits[-1] > 0, "it is guessed at slowly, too, from wherever"
 
 
 def test_a_login_form_of_another_session_is_refused(closed: Site) -> None:
@@ -173,14 +245,21 @@ def test_cookies_that_were_tampered_with_or_are_too_old_mean_nothing(closed: Sit
     client, _ = logged_in(closed)
     good = client.cookies[COOKIE]
     client.close()
-    kind, ends_at, nonce, signature = good.split(".")
-    anonymous = Security().cookie_of(Security().new_session(True))
-    bad = [f"{kind}.{int(ends_at) + 1}.{nonce}.{signature}", f"u.{ends_at}.{nonce}.", "u", "", "....", anonymous]
+    kind, session_id, secret = good.split(".")
+    other_secret = "x" * len(secret)
+    bad = [
+        f"{kind}.{session_id}.{other_secret}",
+        f"{kind}.{session_id}.",
+        f"{kind}.{'0' * 16}.{secret}",
+        "s",
+        "",
+        "....",
+    ]
     for cookie in bad:
         with closed.client(cookies={COOKIE: cookie}) as other:
             assert other.get("/api/version").status_code == 401, cookie
     security = Security(password="x")
-    session = security.new_session(True)
+    session = security.new_session()
     assert security.session_of(security.cookie_of(session)) == session
     assert security.session_of(security.cookie_of(session._replace(ends_at=1))) is None
 
@@ -191,7 +270,7 @@ def test_an_anonymous_session_cannot_be_made_into_a_signed_in_one(closed: Site) 
         cookie = client.cookies[COOKIE]
         assert cookie.startswith("a.")
         client.cookies.clear()
-        client.cookies[COOKIE] = "u" + cookie[1:]
+        client.cookies[COOKIE] = "s" + cookie[1:]
         assert client.get("/api/version").status_code == 401
 
 

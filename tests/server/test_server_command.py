@@ -7,13 +7,22 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 import pytest
 
+from orchestrator.deployments.flow_run_value import read_flow_run
+from orchestrator.deployments.lookup import find_deployment
+from orchestrator.deployments.schedules import owner_of
 from orchestrator.errors import ConfigurationError
+from orchestrator.schedules import Interval
+from orchestrator.scheduling import edit
+from orchestrator.settings import Settings
 from task_workers.cli.server import command
+from tests.support.apps import deployed_flows
+from tests.support.fleets import fleet_of
 from tests.support.servers import ServerProcess, dying_with_us
 from tests.support.waiting import wait_until
 
@@ -125,3 +134,24 @@ def test_a_port_that_is_taken_is_one_clear_line(start: Start) -> None:
     assert f"cannot listen on 127.0.0.1:{port}" in output
     assert "--port" in output
     assert "Traceback" not in output
+
+
+def test_a_schedule_of_a_deployment_makes_its_run_while_only_the_server_is_up(
+    start: Start, server: ServerProcess, namespace: str
+) -> None:
+    start("--port", "0")
+    with fleet_of(Settings(redis_url=server.url, namespace=namespace)) as fleet:
+        deployed_flows.tracker.to_deployment("nightly", schedules=[Interval(3600)]).apply()
+        record = find_deployment(fleet.broker, "tracker/nightly")
+        (schedule,) = edit.of_owner(fleet, owner_of(record.id))
+        tick = schedule.due_ms - 3_600_000
+        fleet.broker.schedules.write(schedule.id, {}, due_ms=tick)
+
+        def made() -> list[str]:
+            fleet.broker.documents.touch("deployment", [record.id], "st")  # as whoever serves it would
+            return fleet.broker.flow_runs.listed(record.id)[1]
+
+        wait_until(made, 60, "the run of its tick")
+        run = read_flow_run(fleet, made()[0])
+        assert run.deployment_name == "tracker/nightly"
+        assert run.expected_start_time == datetime.fromtimestamp(tick / 1000, UTC)

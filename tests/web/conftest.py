@@ -11,10 +11,11 @@ from typing import Any
 import httpx
 import pytest
 
-from orchestrator.fleet import Fleet, use_fleet
-from orchestrator.settings import Settings, use
-from tests.conftest import program_or_skip, running
+from orchestrator.client.fleet import Fleet
+from orchestrator.settings import Settings
+from tests.conftest import program_or_skip
 from tests.support.engines import environment_of
+from tests.support.fleets import fleet_of
 from tests.support.servers import ServerProcess
 from tests.support.site import served
 from tests.support.worker_process import WorkerProcess
@@ -29,23 +30,13 @@ def server_program() -> Path:
     return program_or_skip("embedded")
 
 
-@pytest.fixture(scope="session")
-def server(server_program: Path) -> Iterator[ServerProcess]:
-    """A running server of that program."""
-    yield from running(server_program)
-
-
 @pytest.fixture(scope="module")
 def fleet(server: ServerProcess) -> Iterator[Fleet]:
     """The fleet of this process, in a namespace of the module's own."""
     namespace = f"w-{secrets.token_hex(5)}"
     settings = Settings(redis_url=server.url, namespace=namespace, secret_key="a key of the tests")
-    made = Fleet(settings)
-    before = use_fleet(made)
-    with use(settings):
+    with fleet_of(settings) as made:
         yield made
-    use_fleet(before)
-    made.close()
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.fleet import Fleet
+from orchestrator.client.fleet import Fleet
 from tests.support.engines import environment_of
 from tests.support.worker_process import ROOT, WorkerProcess
 from tests.web.pages import write_files
@@ -77,7 +77,10 @@ except PermissionError:
     print("rolled back", Order.objects.filter(customer="mallory").exists())
 from orchestrator.fleet import current_fleet
 from orchestrator.inspection import RunFilter, walk_runs
-print([run.state_name for run in walk_runs(current_fleet(), RunFilter(tasks=("*send_receipt",))).runs])
+def states():
+    return [run.state_name for run in walk_runs(current_fleet(), RunFilter(tasks=("*send_receipt",))).runs]
+wait_until(lambda: states() != ["Running"], 60)  # the receipt is written before the run ends
+print(states())
 """
 
 
@@ -112,6 +115,40 @@ with transaction.atomic():
 
 def test_arguments_that_do_not_fit_are_told_where_the_call_is(project: Path, fleet: Fleet) -> None:
     assert run(project, fleet, WRONG) == "told at once\n"
+
+
+IN_COROUTINES = """
+import asyncio
+from asgiref.sync import async_to_sync
+from django.db import transaction
+from orchestrator.contrib.django import adelay_on_commit, delay_on_commit
+from orchestrator.fleet import current_fleet
+from shop.tasks import send_receipt
+
+def submitted():
+    return sum(current_fleet().broker.figures.submitted().values())
+
+before = submitted()
+
+def sent():
+    return submitted() - before
+
+async def view():
+    delay_on_commit(send_receipt, 1)
+    at_once = sent()
+    await adelay_on_commit(send_receipt, 2)
+    return at_once, await asyncio.to_thread(sent)
+
+print(asyncio.run(view()))
+with transaction.atomic():
+    async_to_sync(adelay_on_commit)(send_receipt, 3)
+    print(sent())
+print(sent())
+"""
+
+
+def test_in_coroutines_a_call_is_sent_too(project: Path, fleet: Fleet) -> None:
+    assert run(project, fleet, IN_COROUTINES).splitlines() == ["(1, 2)", "2", "3"]
 
 
 UNKNOWN = f"""

@@ -10,9 +10,9 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from orchestrator.client.fleet import Fleet, use_fleet
 from orchestrator.contrib.fastapi import tasks_router
 from orchestrator.contrib.starlette import feed as feeds
-from orchestrator.fleet import Fleet, use_fleet
 from orchestrator.settings import Settings, use
 from tests.support.apps.progressing import refuse, step
 from tests.support.servers import ServerProcess
@@ -125,13 +125,13 @@ def test_thirty_clients_are_one_look_at_the_store(
     serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looked: list[int] = []
-    look = feeds.look_at
+    look = feeds.read_snapshots
 
     def counted(fleet: Fleet, run_ids: list[str]) -> Any:
         looked.append(len(run_ids))
         return look(fleet, run_ids)
 
-    monkeypatch.setattr(feeds, "look_at", counted)
+    monkeypatch.setattr(feeds, "read_snapshots", counted)
     site = site_for(serve)
     future = step.delay(str(tmp_path), 2)
     clients = [Follower(site, future.run_id) for _ in range(30)]
@@ -157,7 +157,7 @@ def test_a_client_that_leaves_frees_everything(fleet: Fleet, serve: Serve, tmp_p
         assert next(events).name == "snapshot"
         assert watched() == 1
     wait_until(lambda: watched() == 0, 30)
-    wait_until(lambda: future.run_id not in fleet._open and future.run_id not in fleet._also_open, 30)
+    wait_until(lambda: not fleet.open_futures.is_open(future.run_id), 30)
     wait_until(lambda: all(feed._poller is None or feed._poller.done() for feed in list(feeds._feeds.values())), 30)
     assert future.cancel()
 

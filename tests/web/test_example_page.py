@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.fleet import Fleet
+from orchestrator.client.fleet import Fleet
 from tests.support.engines import environment_of
 from tests.support.site import Site
 from tests.support.worker_process import ROOT, WorkerProcess
@@ -68,14 +68,13 @@ def page(browser: Any, site: str) -> Iterator[Any]:
 
 def order(page: Any, pages: int, seconds_per_page: float) -> Any:
     """Fill the form in and send it; the new job's row."""
-    before = page.locator("#jobs li").count()
     page.get_by_label("Customer").fill("ann")
     page.get_by_label("Pages").fill(str(pages))
     page.get_by_label("Seconds per page").fill(str(seconds_per_page))
-    page.get_by_role("button", name="Order").click()
-    page.wait_for_function("count => document.querySelectorAll('#jobs li').length > count", arg=before)
-    row = page.locator("#jobs li").first
-    return page.locator(f"#{row.get_attribute('id')}")
+    # By its id, not by its place: the list of earlier jobs may come after it.
+    with page.expect_response(lambda response: response.request.method == "POST") as answer:
+        page.get_by_role("button", name="Order").click()
+    return page.locator(f"#job-{answer.value.json()['id']}")
 
 
 def has(page: Any, row: Any, state: str, note: str = "") -> None:
@@ -108,6 +107,20 @@ def test_a_report_that_fails_says_why_and_is_there_after_a_reload(page: Any) -> 
     identity = row.get_attribute("id")
     page.reload()
     has(page, page.locator(f"#{identity}"), "Failed", "1500 pages are too many")
+
+
+def test_a_job_that_was_ordered_before_the_list_came_is_shown_once(page: Any) -> None:
+    has(page, order(page, 1, 0), "Completed")
+    held: list[Any] = []
+    page.route("**/reports", lambda route: held.append(route) if route.request.method == "GET" else route.continue_())
+    page.reload()
+    row = order(page, 1, 0)
+    has(page, row, "Completed")
+    for route in held:
+        route.continue_()
+    earlier = page.locator("#jobs li").nth(1)
+    api.expect(earlier).to_be_visible(timeout=MILLISECONDS)
+    assert row.count() == 1
 
 
 def test_more_jobs_than_a_browser_opens_connections_for(page: Any) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from orchestrator import task
-from orchestrator.fleet import Fleet
+from orchestrator.client.fleet import Fleet
 from tests.support.engines import environment_of
 from tests.support.worker_process import ROOT, WorkerProcess
 from tests.web.pages import write_files
@@ -77,7 +77,7 @@ def test_the_other_blocks_of_the_page(fleet: Fleet, folder: Path) -> None:
     more = "from shop import make_report\nprint(make_report('bob'))\n"
     away = (
         "from orchestrator.settings import Settings, use\n"
-        "from orchestrator.fleet import Fleet, use_fleet\n"
+        "from orchestrator.client.fleet import Fleet, use_fleet\n"
         "use_fleet(Fleet(Settings(redis_url='redis://127.0.0.1:1/0')))\n"
         "print(app.test_client().post('/reports/ann').status_code)\n"
     )
@@ -116,7 +116,7 @@ def test_functions_of_every_kind_run_inside() -> None:
         return str(flask.current_app.name) + suffix
 
     assert name() == "found once"
-    assert names() == ["found once"]
+    assert list(names()) == ["found once"]
     assert other("!") == "found once!"
     assert other.description == "Its documentation."
     assert found == [1]
@@ -139,5 +139,5 @@ def test_a_coroutine_runs_inside() -> None:
 def test_what_is_no_application_is_told() -> None:
     from orchestrator.contrib.flask import with_app_context
 
-    with pytest.raises(TypeError, match="which is no Flask application"):
+    with pytest.raises(TypeError, match="which is not a Flask application"):
         with_app_context(lambda: "something")(lambda: None)()  # type: ignore[arg-type, return-value]

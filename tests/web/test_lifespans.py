@@ -10,8 +10,8 @@ import pytest
 from fastapi import FastAPI, Request
 from starlette.testclient import TestClient
 
+from orchestrator.client.fleet import Fleet, fleet_is_ready, known_fleet, use_fleet
 from orchestrator.contrib.fastapi import lifespan, lifespan_with
-from orchestrator.fleet import Fleet, fleet_is_ready, known_fleet, use_fleet
 from orchestrator.settings import Settings, use
 from tests.support.servers import free_port
 
@@ -23,9 +23,9 @@ def test_it_connects_before_the_first_request_and_closes_what_it_has_opened(flee
             ours = known_fleet()
             assert ours is not None
             assert fleet_is_ready(with_inbox=True)
-            assert ours.broker.is_listening(ours.process)
+            assert ours.broker.inboxes.is_listening(ours.process)
         assert known_fleet() is None
-        assert not fleet.broker.is_listening(ours.process)
+        assert not fleet.broker.inboxes.is_listening(ours.process)
     finally:
         use_fleet(before)
 
@@ -34,7 +34,7 @@ def test_a_fleet_that_was_there_before_stays(fleet: Fleet) -> None:
     with TestClient(FastAPI(lifespan=lifespan)):
         assert known_fleet() is fleet
     assert known_fleet() is fleet
-    assert fleet.broker.reachable()
+    assert fleet.broker.health.is_reachable()
 
 
 def test_a_server_that_is_not_there_does_not_keep_the_application_from_serving(
@@ -53,7 +53,7 @@ def test_a_server_that_is_not_there_does_not_keep_the_application_from_serving(
             assert client.get("/ping").json() == "pong"
     finally:
         use_fleet(before)
-    assert "calls cannot be taken yet" in caplog.text
+    assert "cannot send calls yet" in caplog.text
 
 
 def test_a_lifespan_of_ones_own_is_kept_with_its_state(fleet: Fleet) -> None:

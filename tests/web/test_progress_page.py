@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from orchestrator.fleet import Fleet
+from orchestrator.client.fleet import Fleet
 from tests.support.engines import environment_of
 from tests.support.worker_process import ROOT, WorkerProcess
 from tests.web.pages import write_files

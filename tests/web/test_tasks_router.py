@@ -15,10 +15,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from orchestrator.client.fleet import Fleet, use_fleet
 from orchestrator.contrib import starlette as for_starlette
 from orchestrator.contrib.fastapi import Accepted, accepted, add_exception_handlers, tasks_router
 from orchestrator.contrib.starlette import feed as feeds
-from orchestrator.fleet import Fleet, use_fleet
 from orchestrator.settings import Settings
 from tests.support.apps.progressing import refuse, step, step_in_a_loop
 from tests.support.servers import ServerProcess, free_port
@@ -140,9 +140,22 @@ def test_a_wait_is_bounded_and_leaves_nothing_behind(fleet: Fleet, serve: Serve,
     assert site.get(run, params={"wait": 3600}).json()["ended"] is False
     assert site.get(run, params={"wait": -1}).status_code == 422
     run_id = run.rpartition("/")[2]
-    wait_until(lambda: run_id not in fleet._open and run_id not in fleet._also_open, 30)
+    wait_until(lambda: not fleet.open_futures.is_open(run_id), 30)
     assert watched() == 0
     assert site.post(f"{run}/cancel").status_code == 202
+
+
+@pytest.mark.parametrize("kind", ["fastapi", "starlette"])
+def test_a_wait_ends_as_soon_as_its_client_has_left(kind: str, serve: Serve, tmp_path: Path) -> None:
+    waits_long = {"longest_wait_seconds": 3600}
+    app = shop(**waits_long) if kind == "fastapi" else Starlette(routes=[*for_starlette.task_routes(**waits_long)])
+    site = serve(app)
+    run_id = step.delay(str(tmp_path), 1).run_id
+    with pytest.raises(httpx.ReadTimeout):
+        site.get(f"/tasks/{run_id}", params={"wait": 3600}, timeout=0.3)
+    wait_until(lambda: watched() == 0, 30, "nobody is waited for")
+    (tmp_path / "step-1").touch()
+    assert site.get(f"/tasks/{run_id}", params={"wait": 30}).json()["ended"] is True
 
 
 def test_a_run_is_cancelled_wherever_it_is(serve: Serve, tmp_path: Path) -> None:

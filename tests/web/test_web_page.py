@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from orchestrator.fleet import Fleet
+from orchestrator.client.fleet import Fleet
 from tests.support.engines import environment_of
 from tests.support.site import Site, events_of
 from tests.support.worker_process import ROOT, WorkerProcess

@@ -8,22 +8,48 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from orchestrator.server.api import fleet, flows, runs
+from orchestrator.people.roles import VIEWER
+from orchestrator.server.access import queries_for
+from orchestrator.server.api import (
+    artifacts,
+    automations,
+    block_types,
+    blocks,
+    deployments,
+    events,
+    fleet,
+    flow_run_inputs,
+    flow_runs,
+    flows,
+    limits,
+    logs,
+    reported_runs,
+    runs,
+    schedules,
+    variables,
+    work_pools,
+)
 from orchestrator.server.api.document import STYLE, document, page
 
-ENDPOINTS: Final = [*runs.ENDPOINTS, *flows.ENDPOINTS, *fleet.ENDPOINTS]
+MODULES: Final = (
+    runs, flow_runs, flow_run_inputs, reported_runs, flows, deployments, schedules, limits, work_pools, block_types,
+    blocks, variables, artifacts, automations, events, logs, fleet,
+)  # fmt: skip
+ENDPOINTS: Final = [endpoint for module in MODULES for endpoint in module.ENDPOINTS]
 
 
 def openapi(request: Request) -> Response:
     """``GET /api/openapi.json``."""
-    from orchestrator import __version__
+    queries_for(request, VIEWER, in_part=True)
+    from brokers.version import __version__
 
     return JSONResponse(document(ENDPOINTS, __version__, request.scope["app_root_path"]))
 
 
 def docs(request: Request) -> Response:
     """``GET /api/docs``: the same for people."""
-    from orchestrator import __version__
+    queries_for(request, VIEWER, in_part=True)
+    from brokers.version import __version__
 
     root: str = request.scope["app_root_path"]
     return HTMLResponse(page(document(ENDPOINTS, __version__, root), root))

@@ -10,7 +10,7 @@ from typing import Any, Final
 from pydantic import BaseModel, TypeAdapter
 
 from orchestrator.server.api.endpoint import HEADERS_OF_PAGES, Endpoint
-from orchestrator.server.api.told import Refused
+from orchestrator.server.api.responses import Refused
 
 _REF: Final = "#/components/schemas/{model}"
 
@@ -39,7 +39,7 @@ def document(endpoints: Sequence[Endpoint], version: str, root: str) -> dict[str
 
 
 def _operation(endpoint: Endpoint, components: dict[str, Any]) -> dict[str, Any]:
-    told: dict[str, Any] = {
+    operation: dict[str, Any] = {
         "operationId": re.sub(r"\W+", "_", f"{endpoint.method.lower()}{endpoint.path}").strip("_"),
         "summary": endpoint.summary,
         "tags": [endpoint.tag],
@@ -47,16 +47,16 @@ def _operation(endpoint: Endpoint, components: dict[str, Any]) -> dict[str, Any]
     }
     parameters = _parameters(endpoint, components)
     if parameters:
-        told["parameters"] = parameters
+        operation["parameters"] = parameters
     if endpoint.body is not None:
         schema = _schema(endpoint.body, components)
-        told["requestBody"] = {
+        operation["requestBody"] = {
             "required": bool(components[endpoint.body.__name__].get("required")),
             "content": {"application/json": {"schema": schema}},
         }
     if endpoint.everybody:
-        told["security"] = []
-    return told
+        operation["security"] = []
+    return operation
 
 
 def _parameters(endpoint: Endpoint, components: dict[str, Any]) -> list[dict[str, Any]]:
@@ -79,10 +79,11 @@ def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _responses(endpoint: Endpoint, components: dict[str, Any]) -> dict[str, Any]:
-    answer: dict[str, Any] = {
-        "description": "Successful",
-        "content": {"application/json": {"schema": _schema(endpoint.gives, components)}},
-    }
+    answer: dict[str, Any] = {"description": "Successful"}
+    if endpoint.gives is bytes:
+        answer["content"] = {"*/*": {"schema": {"type": "string", "format": "binary"}}}
+    elif endpoint.gives is not None:
+        answer["content"] = {"application/json": {"schema": _schema(endpoint.gives, components)}}
     if endpoint.pages:
         answer["headers"] = {
             name: {"description": meaning, "schema": {"type": "string"}} for name, meaning in HEADERS_OF_PAGES.items()
@@ -99,7 +100,8 @@ def _responses(endpoint: Endpoint, components: dict[str, Any]) -> dict[str, Any]
         refusals["422"] = "What was sent is not what is expected"
     if endpoint.body is not None:
         refusals["413"] = "The body is too large"
-    return {"200": answer, **{code: _refusal(meaning) for code, meaning in sorted(refusals.items())}}
+    good = {str(status): answer for status in endpoint.status}
+    return {**good, **{code: _refusal(meaning) for code, meaning in sorted(refusals.items())}}
 
 
 def _refusal(meaning: str) -> dict[str, Any]:
@@ -124,24 +126,24 @@ def _schema(of: Any, components: dict[str, Any]) -> dict[str, Any]:
 # -- for people ------------------------------------------------------------------------------------------------------
 
 
-def page(told: dict[str, Any], root: str) -> str:
+def page(openapi: dict[str, Any], root: str) -> str:
     """The document as HTML, without a script."""
     by_tag: dict[str, list[str]] = {}
-    for path, operations in told["paths"].items():
+    for path, operations in openapi["paths"].items():
         for method, operation in operations.items():
             by_tag.setdefault(operation["tags"][0], []).append(_section(path, method.upper(), operation))
     parts = [f"<h2>{escape(tag)}</h2>{''.join(sections)}" for tag, sections in by_tag.items()]
     schemas = [
         f'<details id="{escape(name)}"><summary><code>{escape(name)}</code> {escape(schema.get("description", ""))}'
         f"</summary>{_fields(schema)}</details>"
-        for name, schema in told["components"]["schemas"].items()
+        for name, schema in openapi["components"]["schemas"].items()
     ]
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" '
         f'content="light dark"><title>API</title><link rel="stylesheet" href="{escape(root)}/api/docs.css"></head>'
-        f"<body><main><h1>{escape(told['info']['title'])} API {escape(told['info']['version'])}</h1>"
-        f'<p>{escape(told["info"]["description"])} <a href="{escape(root)}/api/openapi.json">openapi.json</a></p>'
+        f"<body><main><h1>{escape(openapi['info']['title'])} API {escape(openapi['info']['version'])}</h1>"
+        f'<p>{escape(openapi["info"]["description"])} <a href="{escape(root)}/api/openapi.json">openapi.json</a></p>'
         f"<p>Send <code>Authorization: Bearer TOKEN</code> where the server has a token.</p>{''.join(parts)}"
         f"<h2>Schemas</h2>{''.join(schemas)}</main></body></html>"
     )

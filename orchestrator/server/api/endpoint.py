@@ -1,10 +1,12 @@
-"""One endpoint is one row: what it takes and gives makes the route, the checks, and its part of the document."""
+"""One endpoint is one row: its models make the route, the validation, and its part of the OpenAPI document."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from functools import cache
+from typing import Any, Final, NamedTuple
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from starlette.concurrency import run_in_threadpool
@@ -13,8 +15,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from orchestrator.people.roles import Role
+from orchestrator.server.access import queries_for
 from orchestrator.server.queries import Queries
-from orchestrator.server.refusals import refusal
 
 HEADERS_OF_PAGES: Final = {
     "X-Next-Cursor": "What to send as `before` for the next page; absent on the last one",
@@ -24,22 +27,39 @@ HEADERS_OF_PAGES: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Call:
-    """A checked request."""
+    """A checked request; ``status`` is set where an endpoint has several.
+
+    ``exhausted``: the index of runs was searched to its end, so that more may match once it has more of the past.
+    """
 
     queries: Queries
     path: Mapping[str, str]
     query: Any  # the endpoint's query model
     body: Any  # its body model
-    headers: dict[str, str] = field(default_factory=dict)  # to be put on the answer
+    headers: dict[str, str] = field(default_factory=dict)  # of the response
+    status: int | None = None
+    exhausted: bool = False
+
+
+class Answer(NamedTuple):
+    """A response; ``content`` is JSON, ``None``, or what its headers say; ``exhausted`` as in :class:`Call`."""
+
+    status: int
+    content: bytes | None
+    headers: Mapping[str, str]
+    exhausted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """A row of the API.
 
-    ``do`` runs in a thread. ``changes``: it is refused by a read-only server. ``missing``: what a 404 means.
+    ``do`` runs in a thread. ``changes``: refused by a read-only server. ``missing``: what a 404 means. ``status``: of
+    the response, several where ``do`` says which; without ``gives`` it has no body, and where
+    that is ``bytes`` it is no JSON but what its ``content-type`` says. ``everybody``: who need not log in. ``needs``:
+    the role that others need for it; ``in_part``: over the part that it concerns, for it heeds scopes; else over all.
     """
 
     method: str
@@ -55,38 +75,55 @@ class Endpoint:
     missing: str | None = None
     conflict: str | None = None
     everybody: bool = False
+    status: tuple[int, ...] = (200,)
+    needs: Role = field(kw_only=True)
+    in_part: bool = False
 
     def route(self) -> Route:
         """Its route, below ``/api``."""
-        adapter: TypeAdapter[Any] = TypeAdapter(self.gives)
 
-        async def answer(request: Request) -> Response:
+        async def handle(request: Request) -> Response:
             body = await request.body() if self.body is not None else b""
-            try:
-                call = Call(
-                    request.app.state.queries,
-                    request.path_params,
-                    self.query.model_validate(_asked(request)) if self.query is not None else None,
-                    self.body.model_validate_json(body or b"{}") if self.body is not None else None,
-                )
-            except ValidationError as error:
-                told = error.errors(include_url=False, include_input=False, include_context=False)
-                return refusal(True, 422, told)
-            content = await run_in_threadpool(self._content, adapter, call)
-            return Response(content, 200, call.headers, "application/json")
+            queries = queries_for(request, None if self.everybody else self.needs, in_part=self.in_part)
+            query = request.query_params.multi_items()
+            answer = await run_in_threadpool(self.answer, queries, request.path_params, query, body)
+            is_json = answer.content is not None and self.gives is not bytes
+            media_type = "application/json" if is_json else None
+            return Response(answer.content, answer.status, dict(answer.headers), media_type)
 
-        return Route(self.path, answer, methods=[self.method], name=f"api:{self.method}:{self.path}")
+        return Route(self.path, handle, methods=[self.method], name=f"api:{self.method}:{self.path}")
 
-    def _content(self, adapter: TypeAdapter[Any], call: Call) -> bytes:
+    def answer(
+        self, queries: Queries, path: Mapping[str, str], query: Sequence[tuple[str, str]], body: bytes
+    ) -> Answer:
+        """Check a request and do what it asks for. Raises what ``do`` raises; HTTPException: a repeated parameter."""
+        try:
+            call = Call(
+                queries,
+                path,
+                self.query.model_validate(_without_repeats(query)) if self.query is not None else None,
+                self.body.model_validate_json(body or b"{}") if self.body is not None else None,
+            )
+        except ValidationError as error:
+            errors = error.errors(include_url=False, include_input=False, include_context=False)
+            return Answer(422, json.dumps({"detail": errors}).encode(), {})
         if self.changes:
-            call.queries.must_write()
-        return adapter.dump_json(self.do(call))
+            queries.context.must_write()
+        result = self.do(call)
+        if self.gives is bytes:
+            return Answer(self.status[0], result, call.headers)
+        content = _adapter_of(self.gives).dump_json(result) if self.gives is not None else None
+        return Answer(call.status or self.status[0], content, call.headers, call.exhausted)
 
 
-def _asked(request: Request) -> dict[str, str]:
-    """The query parameters; of one that is repeated, nothing can be made."""
-    given = request.query_params.multi_items()
-    names = [name for name, _ in given]
+@cache
+def _adapter_of(gives: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(gives)
+
+
+def _without_repeats(query: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """The query parameters. Raises HTTPException for a repeated one."""
+    names = [name for name, _ in query]
     if len(set(names)) != len(names):
         raise HTTPException(422, "a query parameter is given more than once")
-    return dict(given)
+    return dict(query)

@@ -10,38 +10,44 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Final
 
-from orchestrator.errors import BrokerError
-from orchestrator.fleet import Fleet
+from brokers.threads import unending
+from orchestrator.client.fleet import Fleet
+from orchestrator.errors import BrokerError, BrokerRefused
 from orchestrator.inspection import RunView
-from orchestrator.server.answers import Bucket, Count, Event, IndexState, RunQuery, TaskFacts
+from orchestrator.runs.run_ids import short_name
 from orchestrator.server.index import search
 from orchestrator.server.index.chart import Chart
+from orchestrator.server.index.encoding import NEWEST, key_of, sequence_of
 from orchestrator.server.index.feed import Feed
 from orchestrator.server.index.history import history
+from orchestrator.server.index.longest import longest
 from orchestrator.server.index.tables import Tables
-from orchestrator.server.index.words import NEWEST, key_of, sequence_of
+from orchestrator.server.view_models import Bucket, Count, Event, IndexState, RunQuery, TaskFacts
 
 log = logging.getLogger("orchestrator.server.index")
-LOOK_SECONDS: Final = 0.25
+POLL_SECONDS: Final = 0.25
 AFTER_ERROR_SECONDS: Final = 1.0
 FORGET_SECONDS: Final = 30.0
 SERVER_CHECK_SECONDS: Final = 5.0
 STOP_SECONDS: Final = 10.0
+CATCH_UP_SECONDS: Final = 0.5
+CATCH_UP_POLL_SECONDS: Final = 0.005
 
 
 class RunIndex:
-    """Finds runs. Every method but :meth:`stop` may be called from any thread, also before the past has been read.
+    """Finds runs. Every method but :meth:`stop` may be called from any thread, also while the past is still being read.
 
     Args:
-        fleet: whose runs.
+        fleet: the fleet whose runs are indexed.
     """
 
     def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
-        self.tables = Tables()
+        self._tables = Tables()
         self._chart = Chart()
         self._feed: Feed | None = None
         self._thread: threading.Thread | None = None
@@ -49,16 +55,16 @@ class RunIndex:
         self._stopping = threading.Event()
         self._wake = threading.Event()
         self._error: str | None = None
-        self._heard = self._check_at = self._forget_at = time.monotonic()
+        self._answered_at = self._check_at = self._forget_at = time.monotonic()
 
     # -- life ----------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Begin to follow the journal, once."""
+        """Begin to follow the journal. Calling it again does nothing."""
         if self._thread is None:
             with self._starting:
                 if self._thread is None:
-                    self._thread = threading.Thread(target=self._run, name="run-index", daemon=True)
+                    self._thread = threading.Thread(target=unending(self._run), name="run-index", daemon=True)
                     self._thread.start()
 
     def stop(self) -> None:
@@ -67,66 +73,86 @@ class RunIndex:
         self._wake.set()
         if self._thread is not None:
             self._thread.join(STOP_SECONDS)
-        self.tables.close()
+        self._tables.close()
+
+    @property
+    def tables(self) -> Tables:
+        """What is known of the runs."""
+        return self._tables
 
     def _run(self) -> None:
         self._check_at = self._forget_at = time.monotonic() + SERVER_CHECK_SECONDS
         while not self._stopping.is_set():
             try:
                 feed = self._feed or self._begin()
-                busy = feed.follow()
-                if not feed.complete:
-                    feed.read_back()
-                    busy = True
+                busy = feed.step()
                 now = time.monotonic()
-                self._heard, self._error = now, None
+                self._answered_at, self._error = now, None
                 if now >= self._check_at:
                     self._check_at = now + SERVER_CHECK_SECONDS
-                    if feed.is_of_another_time():
-                        self._begin_anew()
+                    if feed.store_was_emptied():
+                        self._restart()
+                    with suppress(BrokerRefused):  # a dashboard whose user may only read
+                        self._fleet.flow_reports.end_silent_runs()
                 if now >= self._forget_at:
                     self._forget_at = now + FORGET_SECONDS
                     feed.forget_expired()
             except BrokerError as error:
                 self._pause_after(f"the server does not answer: {error}", None)
-            except Exception as error:  # the pages go on with what is known; it is tried again
+            except Exception as error:  # the pages go on with what is known; retried
                 self._pause_after(f"{type(error).__name__}: {error}", error)
             else:
                 if not busy:
-                    self._wake.wait(LOOK_SECONDS)
+                    self._wake.wait(POLL_SECONDS)
                     self._wake.clear()
 
     def check_soon(self) -> None:
-        """Look at once whether the server was emptied, which is looked at every few seconds anyway."""
+        """Check at once whether the server was emptied; the check otherwise runs every few seconds."""
         self._check_at = 0.0
         self._wake.set()
 
+    def catch_up(self, seconds: float = CATCH_UP_SECONDS) -> bool:
+        """Wait until what is in the journal now has been read, no longer than this; returns whether it has been.
+
+        Who asks right after a change sees it so. Raises BrokerError.
+        """
+        feed, deadline = self._feed, time.monotonic() + seconds
+        if feed is None:
+            return False
+        newest = sequence_of(feed.journal.newest())
+        while sequence_of(feed.position) < newest:
+            if time.monotonic() >= deadline or feed is not self._feed:
+                return False
+            self._wake.set()
+            time.sleep(CATCH_UP_POLL_SECONDS)
+        return True
+
     def forget_soon(self) -> None:
-        """Look at once for expired runs, which is done every half minute anyway."""
+        """Remove expired runs at once; this otherwise happens every half minute."""
         self._forget_at = 0.0
         self._wake.set()
 
     def _pause_after(self, what: str, error: Exception | None) -> None:
         if what != self._error and not self._stopping.is_set():
-            log.warning("the index of runs does not get on: %s", what, exc_info=error)
+            log.warning("the run index cannot follow the journal: %s", what, exc_info=error)
         self._error = what
         self._stopping.wait(AFTER_ERROR_SECONDS)
 
     def _begin(self) -> Feed:
-        self._feed = Feed(self._fleet, self.tables, self._chart)
+        self._feed = Feed(self._fleet, self._tables, self._chart)
         return self._feed
 
-    def _begin_anew(self) -> None:
-        log.warning("the server was emptied: the index of runs is made anew")
-        before, self.tables, self._chart = self.tables, Tables(), Chart()
+    def _restart(self) -> None:
+        log.warning("the server was emptied: the run index is rebuilt")
+        before, self._tables, self._chart = self._tables, Tables(), Chart()
         self._begin()
         before.close()
 
-    # -- questions -----------------------------------------------------------------------------------------------
+    # -- queries -----------------------------------------------------------------------------------------------
 
     def state(self) -> IndexState:
-        """How well it knows the store."""
-        feed, silent = self._feed, time.monotonic() - self._heard
+        """How up to date the index is."""
+        feed, silent = self._feed, time.monotonic() - self._answered_at
         behind = (feed.behind_ms / 1000 if feed else 0.0) + (silent if silent > 2 * AFTER_ERROR_SECONDS else 0.0)
         back = feed.read_back_to if feed else None
         return IndexState(
@@ -139,13 +165,20 @@ class RunIndex:
         )
 
     def newest(self) -> str:
-        """A cursor above every run that is known now, and below those that come."""
+        """A cursor above every run known now, and below all later ones."""
         feed = self._feed
         return str(sequence_of(feed.position) + (1 << 10)) if feed else str(NEWEST)
 
     def search(self, query: RunQuery, before: str | None, limit: int) -> tuple[list[str], str | None]:
-        """Ids of the newest runs that match, below a cursor; and the cursor behind them. Raises ValueError."""
-        return search.search(self.tables, query, before, limit)
+        """Ids of the first runs that match, after a cursor, and the cursor of the next page. Raises ValueError."""
+        find = longest if query.sort == "duration" else search.search
+        return find(self.tables, query, before, limit)
+
+    def cursor_after(self, run_id: str) -> str | None:
+        """The cursor behind a run, in the order by age; ``None`` if it is not known."""
+        tables = self.tables
+        place = tables.sequences([run_id], tables.reader).get(run_id)
+        return str(place) if place is not None else None
 
     def count(self, query: RunQuery) -> Count:
         """How many match, up to a bound."""
@@ -156,21 +189,21 @@ class RunIndex:
         return history(self.tables, run)
 
     def correct(self, run_ids: Sequence[str], views: Sequence[RunView]) -> None:
-        """These records were read, and those of the other runs are gone: where the index says otherwise it looks."""
+        """Compare the index with records just read (runs without a view are gone); differing runs are read again."""
         feed = self._feed
         if feed is None or not run_ids:
             return
-        said = {view.id: (view.state_type, view.state_name) for view in views}
+        recorded = {view.id: (view.state_type, view.state_name) for view in views}
         tables, marks = self.tables, ",".join("?" * len(run_ids))
         keys = {key_of(run_id): run_id for run_id in run_ids}
         rows = tables.reader.execute(f"SELECT id, state FROM runs WHERE id IN ({marks})", list(keys))
-        wrong = [keys[key] for key, state in rows if said.get(keys[key]) != tables.states[state]]
+        wrong = [keys[key] for key, state in rows if recorded.get(keys[key]) != tables.states[state]]
         if wrong:
-            feed.doubt(wrong)
+            feed.recheck(wrong)
             self._wake.set()
 
     def chart(self, minutes: int, step_seconds: int) -> list[Bucket]:
-        """What happened lately."""
+        """Recent activity, oldest first; steps of ten seconds or more."""
         return self._chart.read(minutes, step_seconds)
 
     def state_counts(self) -> dict[str, int]:
@@ -182,13 +215,28 @@ class RunIndex:
 
     def tasks(self) -> list[TaskFacts]:
         """Every task, by name."""
+        tables = self.tables
         found: dict[str, Counter[str]] = {}
-        for (kind, state), count in list(self.tables.counts.items()):
-            found.setdefault(self.tables.kinds[kind][0], Counter())[self.tables.states[state][0]] += count
-        return [TaskFacts(task, dict(+states)) for task, states in sorted(found.items()) if +states]
+        kinds: dict[str, list[int]] = {}
+        for (kind, state), count in list(tables.counts.items()):
+            task = tables.kinds[kind][0]
+            found.setdefault(task, Counter())[tables.states[state][0]] += count
+            if kind not in kinds.setdefault(task, []):
+                kinds[task].append(kind)
+        return [
+            TaskFacts(
+                task,
+                dict(+states),
+                tables.task_names.get(task) or short_name(task),
+                tables.durations.percentile(kinds[task], 0.5),
+                tables.durations.percentile(kinds[task], 0.95),
+            )
+            for task, states in sorted(found.items())
+            if +states
+        ]
 
     def names(self) -> dict[str, list[str]]:
-        """What filters can offer."""
+        """Values that filters can offer."""
         tables = self.tables
         present = {cell for cell, count in list(tables.counts.items()) if count > 0}
         return {

@@ -6,9 +6,9 @@ import time
 from datetime import UTC, datetime
 from typing import Final
 
-from brokers.contract import Status
-from brokers.redis.journal import SUBMITTED
-from orchestrator.server.answers import Bucket
+from brokers.messages import Status
+from brokers.records import SUBMITTED
+from orchestrator.server.view_models import Bucket
 
 STEP_SECONDS: Final = 10
 KEPT_SECONDS: Final = 86_400

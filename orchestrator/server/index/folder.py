@@ -1,4 +1,4 @@
-"""The folder of an index: temporary, locked while its process lives, and swept up by a later one if that was killed."""
+"""The folder of an index: temporary, locked while its process lives; a later process removes those of killed ones."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def sweep(parent: Path) -> None:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(folder, ignore_errors=True)
-        except OSError:  # somebody lives there
+        except OSError:  # a live process has locked it
             pass
         finally:
             os.close(lock)

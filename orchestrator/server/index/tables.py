@@ -1,6 +1,6 @@
 """The index's SQLite file: one writer, any number of readers, and the counters that answer without it.
 
-It is made anew at every start and never outlives its process, so nothing is written for durability.
+It is rebuilt at every start and never outlives its process, so nothing is written for durability.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 
-from brokers.contract import SETTLED
-from orchestrator.server.index.facts import Facts, StateWords
+from brokers.facets.runs import FlowRunName
+from brokers.messages import FINAL_STATUSES
+from orchestrator.server.index.durations import Durations
+from orchestrator.server.index.encoding import Interned, id_of, key_of, moment_of, sequence_at
+from orchestrator.server.index.facts import Facts, StateName
 from orchestrator.server.index.folder import new_folder, remove
-from orchestrator.server.index.words import Words, id_of, key_of, moment_of, sequence_at
 
 _SCHEMA: Final = """
 CREATE TABLE runs (
@@ -27,7 +29,8 @@ CREATE TABLE runs (
     state INTEGER NOT NULL,   -- type and name
     flow INTEGER, parent BLOB, worker INTEGER, tags TEXT,
     started INTEGER, ended INTEGER,  -- unix milliseconds
-    status BLOB NOT NULL      -- the record's letter
+    status BLOB NOT NULL,     -- the record's letter
+    took INTEGER              -- microseconds of the last attempt
 );
 CREATE INDEX runs_kind ON runs (kind, state);
 CREATE INDEX runs_flow ON runs (flow, kind, state) WHERE flow IS NOT NULL;
@@ -36,27 +39,28 @@ CREATE TABLE tags (tag INTEGER, seq INTEGER, PRIMARY KEY (tag, seq)) WITHOUT ROW
 CREATE TABLE messages (seq INTEGER PRIMARY KEY, text TEXT NOT NULL);
 CREATE TABLE events (id BLOB, seq INTEGER, status BLOB, PRIMARY KEY (id, seq)) WITHOUT ROWID;
 CREATE TABLE flows (number INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, created INTEGER NOT NULL, flow INTEGER,
-    type TEXT, ended INTEGER, parent BLOB);
+    type TEXT, ended INTEGER, parent BLOB, deployment BLOB);
 CREATE INDEX flows_created ON flows (created);
 CREATE INDEX flows_parent ON flows (parent) WHERE parent IS NOT NULL;
+CREATE INDEX flows_deployment ON flows (deployment, created) WHERE deployment IS NOT NULL;
 """
-_INSERT: Final = "INSERT OR REPLACE INTO runs VALUES (?,?,?,?,?,?,?,?,?,?,?)"
-IN_ONE_QUERY: Final = 500
+_INSERT: Final = "INSERT OR REPLACE INTO runs VALUES (?,?,?,?,?,?,?,?,?,?,?,?)"
+MAX_IN_QUERY: Final = 500
 ENDED_TYPES: Final = frozenset(("COMPLETED", "FAILED", "CANCELLED", "CRASHED"))
 Kind = tuple[str, str]  # task and queue
 
 
 class End(NamedTuple):
-    """How a run ended, as its row tells it."""
+    """The end of a run, from its row."""
 
     moment: int  # unix milliseconds
     place: int  # the same, as a place in the journal
     status: bytes
-    is_noted: bool  # whether it is among the run's events, too
+    is_noted: bool  # whether it is among the run's events too
 
 
 class Tables:
-    """The file, and what is counted beside it."""
+    """The SQLite file, and counters in memory."""
 
     def __init__(self) -> None:
         self.folder, lock = new_folder()
@@ -65,12 +69,14 @@ class Tables:
         self._local = threading.local()
         self._connections: list[sqlite3.Connection] = []
         self._lock = threading.Lock()
-        self.kinds: Words[Kind] = Words()
-        self.states: Words[StateWords] = Words()
-        self.workers: Words[str] = Words()
-        self.tags: Words[str] = Words()
-        self.flow_names: Words[str] = Words()
+        self.kinds: Interned[Kind] = Interned()
+        self.states: Interned[StateName] = Interned()
+        self.workers: Interned[str] = Interned()
+        self.tags: Interned[str] = Interned()
+        self.flow_names: Interned[str] = Interned()
         self.counts: Counter[tuple[int, int]] = Counter()  # (kind, state)
+        self.durations = Durations()  # by kind
+        self.task_names: dict[str, str] = {}  # task -> its name, where ``@task(name=...)`` gave it one
         self.tag_counts: Counter[int] = Counter()
         self.worker_counts: Counter[int] = Counter()
         self.flow_counts: defaultdict[int, Counter[tuple[int, int]]] = defaultdict(Counter)  # flow -> (kind, state)
@@ -130,7 +136,7 @@ class Tables:
     # -- runs ----------------------------------------------------------------------------------------------------
 
     def sequences(self, run_ids: Iterable[str], connection: sqlite3.Connection | None = None) -> dict[str, int]:
-        """The places of those runs that are known."""
+        """The places of those runs that are indexed."""
         rows = _in_slices(connection or self.writer, "SELECT id, seq FROM runs WHERE id IN ({})", map(key_of, run_ids))
         return {id_of(key): seq for key, seq in rows}
 
@@ -145,8 +151,10 @@ class Tables:
             if row[4] is not None:
                 self._note_times(row)
             tags += [(tag, seq) for tag in map(self.tags.number, facts.tags)]
-            if facts.message:
-                messages.append((seq, facts.message))
+            if facts.task_name:
+                self.task_names[facts.task] = facts.task_name
+            if facts.message or facts.name:
+                messages.append((seq, "\n".join(filter(None, (facts.message, facts.name)))))
             elif seq in known:
                 silent.append((seq,))
         self.writer.executemany(_INSERT, rows)
@@ -170,10 +178,13 @@ class Tables:
             facts.started,
             facts.ended,
             facts.status,
+            facts.took_us,
         )
 
     def _count(self, row: Sequence[Any], change: int) -> None:
         _, _, kind, state, flow, _, worker, tags = row[:8]
+        if (took := row[-1]) is not None:
+            self.durations.add(kind, took, change)
         self.total += change
         self.counts[kind, state] += change
         if flow is not None:
@@ -185,7 +196,7 @@ class Tables:
                 self.tag_counts[int(tag)] += change
 
     def _note_times(self, row: Sequence[Any]) -> None:
-        """The first beginning and the last end that a task had in a flow run."""
+        """Keep the first start and the last end of a task in a flow run."""
         times = self.flow_times.setdefault((row[4], row[2]), [None, None])
         started, ended = row[8], row[9]
         if started is not None and (times[0] is None or started < times[0]):
@@ -194,14 +205,14 @@ class Tables:
             times[1] = ended
 
     def _uncount(self, sequences: Iterable[int]) -> list[tuple[Any, ...]]:
-        sql = "SELECT seq, id, kind, state, flow, parent, worker, tags FROM runs WHERE seq IN ({})"
+        sql = "SELECT seq, id, kind, state, flow, parent, worker, tags, took FROM runs WHERE seq IN ({})"
         rows = list(_in_slices(self.writer, sql, sequences))
         for row in rows:
             self._count(row, -1)
         return rows
 
     def remove(self, sequences: Iterable[int]) -> None:
-        """Forget runs; within :meth:`writing`."""
+        """Remove runs; within :meth:`writing`."""
         rows = self._uncount(sequences)
         places = [(row[0],) for row in rows]
         self.writer.executemany("DELETE FROM runs WHERE seq = ?", places)
@@ -220,11 +231,11 @@ class Tables:
         last = "SELECT status FROM events WHERE events.id = runs.id ORDER BY seq DESC LIMIT 1"
         sql = f"SELECT id, ended, status, seq, ({last}) FROM runs WHERE ended IS NOT NULL AND seq IN ({{}})"
         return {
-            id_of(key): End(ended, max(sequence_at(ended), seq + 1), status, noted in SETTLED)
+            id_of(key): End(ended, max(sequence_at(ended), seq + 1), status, noted in FINAL_STATUSES)
             for key, ended, status, seq, noted in _in_slices(self.writer, sql, sequences)
         }
 
-    def some_after(self, seq: int, last: int, most: int) -> list[tuple[int, str]]:
+    def runs_after(self, seq: int, last: int, most: int) -> list[tuple[int, str]]:
         """The next runs after a place, oldest first."""
         sql = "SELECT seq, id FROM runs WHERE seq > ? AND seq < ? ORDER BY seq LIMIT ?"
         return [(place, id_of(key)) for place, key in self.writer.execute(sql, (seq, last, most))]
@@ -232,7 +243,7 @@ class Tables:
     # -- flow runs -----------------------------------------------------------------------------------------------
 
     def flow_number(self, flow_run_id: str, seq: int) -> int:
-        """The number of a flow run; one that was not heard of gets a row, as old as this place."""
+        """The number of a flow run; an unknown one gets a row, as old as this place."""
         found = self._flow_numbers.get(flow_run_id)
         if found is None:
             sql = "INSERT INTO flows (id, created) VALUES (?, ?)"
@@ -240,30 +251,38 @@ class Tables:
             self._flow_numbers[flow_run_id] = found
         return found
 
+    def flows_after(self, place: tuple[int, int], last: int, most: int) -> list[tuple[tuple[int, int], str]]:
+        """The next flow runs after a place (moment and number) that began before a moment, oldest first."""
+        later = "(created, number) > (?, ?) AND created < ?"
+        sql = f"SELECT created, number, id FROM flows WHERE {later} ORDER BY created, number LIMIT ?"
+        rows = self.writer.execute(sql, (*place, last, most))
+        return [((created, number), id_of(key)) for created, number, key in rows]
+
     def known_flow(self, flow_run_id: str) -> int | None:
-        """Its number, if it was heard of."""
+        """The number of a flow run, if it is known."""
         return self._flow_numbers.get(flow_run_id)
 
     def flow_is_named(self, flow_run_id: str) -> bool:
-        """Whether the name of its flow is known."""
+        """Whether the name of the flow is known."""
         return flow_run_id in self._named_flows
 
     def note_flow(
-        self, flow_run_id: str, events: Sequence[tuple[int, bytes]], named: tuple[str, str | None] | None, newest: bool
+        self, flow_run_id: str, events: Sequence[tuple[int, bytes]], named: FlowRunName | None, newest: bool
     ) -> None:
-        """Write down what happened to a flow run, oldest first; within :meth:`writing`.
+        """Write events of a flow run, oldest first; within :meth:`writing`.
 
         Args:
-            flow_run_id: which.
+            flow_run_id: the flow run.
             events: places in the journal, and types of state.
-            named: its flow and the flow run that contains it, if they were read.
-            newest: whether nothing is known that happened later.
+            named: what it is a run of, if that was read.
+            newest: whether no later event is known.
         """
         number = self.flow_number(flow_run_id, events[0][0])
         if named is not None:
             self._named_flows.add(flow_run_id)
-            values = (self.flow_names.number(named[0]), key_of(named[1]) if named[1] else None, number)
-            self.writer.execute("UPDATE flows SET flow = ?, parent = ? WHERE number = ?", values)
+            keys = (key_of(other) if other else None for other in (named.parent, named.deployment))
+            sql = "UPDATE flows SET flow = ?, parent = ?, deployment = ? WHERE number = ?"
+            self.writer.execute(sql, (self.flow_names.number(named.flow), *keys, number))
         sql = "UPDATE flows SET created = min(created, ?) WHERE number = ?"
         self.writer.execute(sql, (moment_of(events[0][0]), number))
         place, status = events[-1]
@@ -273,18 +292,21 @@ class Tables:
         self.writer.execute(sql, (type_, ended, number))
 
     def forget_flow(self, flow_run_id: str) -> None:
-        """Take a flow run off the list (its record has expired); within :meth:`writing`."""
+        """Remove a flow run whose record has expired; within :meth:`writing`."""
         number = self._flow_numbers.get(flow_run_id)
-        if number is not None and not any(self.flow_counts[number].values()):
+        counts = self.flow_counts.get(number, Counter()) if number is not None else Counter()
+        if number is not None and not any(counts.values()):  # as long as one of its task runs is known, it is, too
             self.writer.execute("DELETE FROM flows WHERE number = ?", (number,))
             del self._flow_numbers[flow_run_id]
             self._named_flows.discard(flow_run_id)
             self.flow_counts.pop(number, None)
+            for kind, _ in counts:
+                self.flow_times.pop((number, kind), None)
 
 
 def _in_slices(connection: sqlite3.Connection, sql: str, values: Iterable[Any]) -> Iterator[tuple[Any, ...]]:
     """The rows of a query with ``IN ({})``, however many values there are."""
     every = list(values)
-    for first in range(0, len(every), IN_ONE_QUERY):
-        some = every[first : first + IN_ONE_QUERY]
+    for first in range(0, len(every), MAX_IN_QUERY):
+        some = every[first : first + MAX_IN_QUERY]
         yield from connection.execute(sql.format(",".join("?" * len(some))), some)

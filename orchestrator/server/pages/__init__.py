@@ -1,20 +1,50 @@
-"""The screens: HTML made on the server from what ``Queries`` tells; forms for what people do.
+"""The pages: HTML rendered on the server from ``Queries``, and forms for actions.
 
-One file per screen or two, ``rendering.py`` for what all of them need, ``wording.py`` for how values are said, and
-``charts.py``, ``timeline.py`` and ``graph.py`` for the pictures, which are SVG with a text beside them.
+One file per page or two; ``rendering.py`` is shared by all, ``formatting.py`` formats values, and ``charts.py``,
+``timeline.py`` and ``graph.py`` draw SVG with a text alternative.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from orchestrator.server.pages import about, flows, overview, runs, steering
+from orchestrator.server.pages import (
+    about,
+    artifacts,
+    automations,
+    blocks,
+    controls,
+    deployments,
+    events,
+    flows,
+    limits,
+    me,
+    overview,
+    people,
+    resume_form,
+    runs,
+    schedules,
+    variables,
+    work_pools,
+)
 
 routes: Final = [
     *overview.ROUTES,
     *runs.ROUTES,
     *flows.ROUTES,
-    *steering.ROUTES,
+    *resume_form.ROUTES,
+    *deployments.ROUTES,
+    *schedules.ROUTES,
+    *events.ROUTES,
+    *work_pools.ROUTES,
+    *limits.ROUTES,
+    *artifacts.ROUTES,
+    *automations.ROUTES,
+    *blocks.ROUTES,
+    *variables.ROUTES,
+    *controls.ROUTES,
+    *people.ROUTES,
+    *me.ROUTES,
     *about.ROUTES,
     *about.LAST,
 ]

@@ -11,10 +11,10 @@ from starlette.responses import Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from brokers.urls import masked
+from orchestrator.server.identity import Identity
 from orchestrator.server.pages.rendering import STATIC, missing, queries_of, render, root_of, screen
 from orchestrator.server.security import local_path
-from orchestrator.settings import Settings, describe
+from orchestrator.settings import Settings, describe, shown
 
 
 def about_page(request: Request) -> Response:
@@ -24,8 +24,8 @@ def about_page(request: Request) -> Response:
         request,
         "about.html",
         screen="/about",
-        health=queries.health(),
-        rows=settings_rows(queries.fleet.settings),
+        health=queries.fleet.health(),
+        rows=settings_rows(queries.context.fleet.settings),
         version=installed_version(),
     )
 
@@ -39,7 +39,7 @@ def installed_version() -> str:
 
 
 def settings_rows(settings: Settings) -> list[dict[str, Any]]:
-    """Every setting with its value; secrets are only said to be set."""
+    """Every setting with its value; of secrets, whether they are set."""
     rows = []
     for row in describe():
         value = getattr(settings, row.name)
@@ -55,23 +55,30 @@ def _shown(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     text = f"{value:.15g}" if isinstance(value, float) else str(value)
-    return masked(text) if "://" in text else text
+    return str(shown("", text))
 
 
 def login_page(request: Request) -> Response:
-    """Asks for the password or the token. It is the guard that judges."""
-    there = local_path(request.query_params.get("next", f"{root_of(request)}/"))
-    return render(request, "login.html", there=there, failed="failed" in request.query_params)
+    """Asks for name and password, or the server's own. ``POST /login`` judges."""
+    identity: Identity = request.app.state.identity
+    return render(
+        request,
+        "login.html",
+        there=local_path(request.query_params.get("next", f"{root_of(request)}/")),
+        failed="failed" in request.query_params,
+        has_users=identity.asks_for_names(),
+        has_secret=not request.app.state.security.is_open,
+    )
 
 
 def nothing_here(request: Request) -> Response:
     """For addresses that are none of ours."""
-    return missing(request, f"The page {request.url.path}", "The rail at the side leads to what there is.")
+    return missing(request, f"The page {request.scope['path']}", "The rail at the side leads to what there is.")
 
 
 ROUTES: Final = [
     Route("/about", screen(about_page)),
-    Route("/login", screen(login_page), methods=["GET"]),
+    Route("/login", screen(login_page, None), methods=["GET"]),
     Mount("/static", StaticFiles(directory=STATIC), name="static"),
 ]
-LAST: Final = [Route("/{rest:path}", screen(nothing_here), methods=["GET"])]
+LAST: Final = [Route("/{rest:path}", screen(nothing_here, in_part=True), methods=["GET"])]

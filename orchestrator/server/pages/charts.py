@@ -7,8 +7,8 @@ from typing import Final
 
 from markupsafe import Markup, escape
 
-from orchestrator.server.answers import Bucket
-from orchestrator.server.pages.wording import span
+from orchestrator.server.pages.formatting import span
+from orchestrator.server.view_models import Bucket
 
 _WIDE: Final = 520.0
 _HIGH: Final = 150.0
@@ -44,12 +44,12 @@ def ends_chart(buckets: Sequence[Bucket], seconds: float) -> Markup:
     totals = [sum(getattr(bucket, kind) for kind in KINDS) for bucket in buckets]
     top = nice_top(max(totals, default=0))
     bad = sum(bucket.failed + bucket.crashed for bucket in buckets)
-    told = f"Runs that ended per {span(seconds)}: {sum(totals):,} in all, {bad:,} of them failed or crashed"
-    parts = _frame(told, f"{top:,.0f}" if top >= 1 else f"{top:g}", buckets, seconds)
+    title = f"Runs that ended per {span(seconds)}: {sum(totals):,} in all, {bad:,} of them failed or crashed"
+    parts = _frame(title, f"{top:,.0f}" if top >= 1 else f"{top:g}", buckets, seconds)
     step = (_WIDE - _LEFT) / max(len(buckets), 1)
     for at, (bucket, total) in enumerate(zip(buckets, totals, strict=True)):
         x, y = _LEFT + at * step, _BASE
-        parts.append(f"<g><title>{escape(_told(bucket, total))}</title>{_hit(x, step)}")
+        parts.append(f"<g><title>{escape(_title(bucket, total))}</title>{_hit(x, step)}")
         for kind in KINDS:
             number = getattr(bucket, kind)
             if number:
@@ -83,10 +83,10 @@ def wait_chart(buckets: Sequence[Bucket], seconds: float) -> Markup:
             parts.append(f'<path class="{kind}{dot}" d="{path}"/>')
     for at, bucket in enumerate(buckets):
         if bucket.wait_seconds is not None:
-            told = (
+            title = (
                 f"{_clock(bucket)}: {span(bucket.wait_seconds)} on average, {span(bucket.longest_wait_seconds)} at most"
             )
-            parts.append(f"<g><title>{escape(told)}</title>{_hit(_LEFT + at * step, step)}</g>")
+            parts.append(f"<g><title>{escape(title)}</title>{_hit(_LEFT + at * step, step)}</g>")
     return Markup("".join([*parts, "</svg>"]))
 
 
@@ -102,9 +102,9 @@ def _paths(values: Sequence[float | None], step: float, top: float) -> list[str]
     return [f"M{' L'.join(points)}" + ("h0.1" if len(points) == 1 else "") for points in paths if points]
 
 
-def _frame(told: str, top: str, buckets: Sequence[Bucket], seconds: float) -> list[str]:
+def _frame(title: str, top: str, buckets: Sequence[Bucket], seconds: float) -> list[str]:
     parts = [
-        f'<svg viewBox="0 0 {_WIDE:.0f} {_HIGH:.0f}" role="img" aria-label="{escape(told)}">',
+        f'<svg viewBox="0 0 {_WIDE:.0f} {_HIGH:.0f}" role="img" aria-label="{escape(title)}">',
         f'<text x="{_LEFT - 6:.0f}" y="{_TOP + 8:.0f}" text-anchor="end">{escape(top)}</text>',
         f'<text x="{_LEFT - 6:.0f}" y="{_BASE:.0f}" text-anchor="end">0</text>',
     ]
@@ -125,6 +125,6 @@ def _clock(bucket: Bucket) -> str:
     return f"{bucket.moment:%H:%M:%S} UTC"
 
 
-def _told(bucket: Bucket, total: int) -> str:
-    told = ", ".join(f"{number:,} {kind}" for kind in KINDS if (number := getattr(bucket, kind)))
-    return f"{_clock(bucket)}: {told or 'nothing ended'}" + (f" ({total:,} in all)" if "," in told else "")
+def _title(bucket: Bucket, total: int) -> str:
+    title = ", ".join(f"{number:,} {kind}" for kind in KINDS if (number := getattr(bucket, kind)))
+    return f"{_clock(bucket)}: {title or 'nothing ended'}" + (f" ({total:,} in all)" if "," in title else "")

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Final
 from urllib.parse import quote
 
 from markupsafe import Markup, escape
 
-from orchestrator.server.answers import TaskGroup
+from orchestrator.server.pages.formatting import tone
 from orchestrator.server.pages.timeline import counted, worst_of
-from orchestrator.server.pages.wording import tone
+from orchestrator.server.view_models import FlowRunView, TaskGroup
 
 _WIDE: Final = 190.0
 _HIGH: Final = 46.0
@@ -37,14 +38,25 @@ def ranks_of(tasks: Sequence[str], edges: Sequence[tuple[str, str]]) -> dict[str
     return ranks
 
 
-def dependency_graph(groups: Sequence[TaskGroup], root: str, flow_run_id: str) -> Markup:
+def dependency_graph(
+    groups: Sequence[TaskGroup],
+    root: str,
+    flow_run_id: str,
+    subflows: Sequence[FlowRunView] = (),
+    names: Mapping[str, str] | None = None,
+) -> Markup:
     """The picture; empty if there are no tasks.
 
     Args:
         groups: the tasks of a flow run.
         root: prefix of addresses.
         flow_run_id: whose runs a box leads to.
+        subflows: flow runs inside it; those of one flow are one box.
+        names: what tasks are called, where that is not their key.
     """
+    inside = _flows_as_groups(subflows)
+    links = {**{group.task: _runs_of(group, root, flow_run_id) for group in groups}, **_links(subflows, root)}
+    groups = [*groups, *inside]
     known = {group.task for group in groups}
     pairs = [(before, group.task) for group in groups for before in group.after if before in known - {group.task}]
     ranks = ranks_of([group.task for group in groups], pairs)
@@ -65,10 +77,10 @@ def dependency_graph(groups: Sequence[TaskGroup], root: str, flow_run_id: str) -
         for rank, column in columns.items()
         for at, group in enumerate(column)
     }
-    said = "; ".join(f"{before} into {after}" for before, after in pairs) or "none depends on another"
+    title = "; ".join(f"{before} into {after}" for before, after in pairs) or "none depends on another"
     parts = [
         f'<svg viewBox="0 0 {wide:.0f} {high + room:.0f}" width="{wide:.0f}" height="{high + room:.0f}" role="group" '
-        f'aria-label="Dependencies of {len(groups)} tasks: {escape(said[:600])}">',
+        f'aria-label="Dependencies of {len(groups)} tasks: {escape(title[:600])}">',
         '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
         '<path class="tip" d="M0 0 8 4 0 8Z"/></marker></defs>',
         *(
@@ -80,13 +92,13 @@ def dependency_graph(groups: Sequence[TaskGroup], root: str, flow_run_id: str) -
             )
             for before, after in pairs
         ),
-        *(_box(group, places[group.task], root, flow_run_id) for group in groups),
+        *(_box(group, places[group.task], links[group.task], (names or {}).get(group.task, "")) for group in groups),
         "</svg>",
     ]
     return Markup("".join(parts))
 
 
-def _edge(start: tuple[float, float], end: tuple[float, float], said: str, below: float | None) -> str:
+def _edge(start: tuple[float, float], end: tuple[float, float], title: str, below: float | None) -> str:
     """An arrow; one that passes other columns goes below all boxes, at that height."""
     x1, y1 = start[0] + _WIDE, start[1] + _HIGH / 2
     x2, y2 = end[0] - 1, end[1] + _HIGH / 2
@@ -100,14 +112,36 @@ def _edge(start: tuple[float, float], end: tuple[float, float], said: str, below
             f"H{x2 - _ACROSS:.0f}C{x2 - half:.0f} {below:.0f} {x2 - half:.0f} {y2:.0f} {x2:.0f} {y2:.0f}"
         )
     return (
-        f'<path class="edge" marker-end="url(#tip)" d="M{x1:.0f} {y1:.0f}{path}"><title>{escape(said)}</title></path>'
+        f'<path class="edge" marker-end="url(#tip)" d="M{x1:.0f} {y1:.0f}{path}"><title>{escape(title)}</title></path>'
     )
 
 
-def _box(group: TaskGroup, place: tuple[float, float], root: str, flow_run_id: str) -> str:
+def _flows_as_groups(subflows: Sequence[FlowRunView]) -> list[TaskGroup]:
+    states: dict[str, Counter[str]] = {}
+    for run in subflows:
+        states.setdefault(f"flow {run.flow}", Counter())[run.state_type] += 1
+    return [TaskGroup(name, dict(counts), None, None, None, [], ()) for name, counts in states.items()]
+
+
+def _links(subflows: Sequence[FlowRunView], root: str) -> dict[str, str]:
+    """To the only run of a child flow, or to the list of them."""
+    by_flow = Counter(run.flow for run in subflows)
+    return {
+        f"flow {run.flow}": f"{root}/flows/{quote(run.id, safe='')}"
+        if by_flow[run.flow] == 1
+        else f"{root}/flows?flow={quote(run.flow, safe='')}"
+        for run in subflows
+    }
+
+
+def _runs_of(group: TaskGroup, root: str, flow_run_id: str) -> str:
+    return f"{root}/runs?flow_run_id={quote(flow_run_id, safe='')}&task={quote(group.task, safe='')}"
+
+
+def _box(group: TaskGroup, place: tuple[float, float], link: str, name: str) -> str:
     x, y = place
-    short = group.task if len(group.task) <= 25 else f"…{group.task[-24:]}"
-    link = f"{root}/runs?flow_run_id={quote(flow_run_id, safe='')}&task={quote(group.task, safe='')}"
+    name = name or group.task
+    short = name if len(name) <= 25 else f"…{name[-24:]}"
     runs = "1 run" if group.count == 1 else f"{group.count:,} runs"
     worst = worst_of(group.states)
     stands = worst.lower() if group.count == 1 else f"{group.states.get(worst, 0):,} {worst.lower()}"

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from orchestrator.server.answers import RunQuery
 from orchestrator.server.pages import charts
-from orchestrator.server.pages.rendering import asked_one, queries_of, render, screen
+from orchestrator.server.pages.rendering import queries_of, query_value, render, root_of, screen
+from orchestrator.server.view_models import RunQuery
 
 SPANS: Final = {
     "5m": (5, 10),
@@ -19,18 +19,21 @@ SPANS: Final = {
     "6h": (360, 300),
     "24h": (1440, 1200),
 }  # minutes, seconds per bucket
-RECENT_SECONDS: Final = 60.0  # throughput is told of the last minute
+MAX_TASKS: Final = 12  # those with the most runs
+RECENT_SECONDS: Final = 60.0  # throughput is that of the last minute
 
 
 def overview(request: Request) -> Response:
     """Figures, two charts, the queues, the workers and the last failures."""
     queries = queries_of(request)
-    chosen = asked_one(request, "span") or "1h"
+    if queries.context.reach is not None:  # its figures are of everything
+        return RedirectResponse(f"{root_of(request)}/deployments", 303)
+    chosen = query_value(request, "span") or "1h"
     minutes, step = SPANS.get(chosen, SPANS["1h"])
-    buckets = queries.chart(minutes, step)
-    lately = queries.chart(2, 10)[-int(RECENT_SECONDS // 10) - 1 : -1]  # the bucket of now is not full
-    queues, workers = queries.queues(), queries.workers()
-    counts = queries.state_counts()
+    buckets = queries.index.chart(minutes, step)
+    lately = queries.index.chart(2, 10)[-int(RECENT_SECONDS // 10) - 1 : -1]  # the bucket of now is not full
+    queues, workers = queries.queues.all(), queries.workers.all()
+    counts = queries.index.state_counts()
     return render(
         request,
         "overview.html",
@@ -52,9 +55,12 @@ def overview(request: Request) -> Response:
         oldest=max((queue.oldest_seconds for queue in queues if queue.oldest_seconds is not None), default=None),
         slots=sum(worker.threads for worker in workers if not worker.paused),
         at_work=sum(min(worker.held, worker.threads) for worker in workers),
-        failures=queries.runs(RunQuery(states=("FAILED", "CRASHED")), limit=6).runs,
-        health=queries.health(),
+        unread=[queue for queue in queues if not queue.workers and (queue.waiting or queue.delayed)],
+        paused=[queue for queue in queues if queue.paused],
+        tasks=sorted(queries.index.tasks(), key=lambda task: -task.count)[:MAX_TASKS],
+        failures=queries.runs.find(RunQuery(states=("FAILED", "CRASHED")), limit=6).runs,
+        health=queries.fleet.health(),
     )
 
 
-ROUTES: Final = [Route("/", screen(overview))]
+ROUTES: Final = [Route("/", screen(overview, in_part=True))]

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import quote
 
 from markupsafe import Markup, escape
 
 from orchestrator.inspection import RunView
-from orchestrator.server.answers import TaskGroup
-from orchestrator.server.pages.wording import span, tone
+from orchestrator.server.pages.formatting import called, named, span, tone
+from orchestrator.server.view_models import FlowRunView, TaskGroup
 
-MOST_SINGLE: Final = 8  # runs of one task that get rows of their own; more of them share one row
-MOST_ROWS: Final = 120
+MAX_SINGLE: Final = 8  # runs of one task that get rows of their own; more of them share one row
+MAX_ROWS: Final = 120
 _LABEL: Final = 240.0
 _WIDTH: Final = 1000.0
 _ROW: Final = 24.0
 _WORST_FIRST: Final = (
-    "FAILED", "CRASHED", "RUNNING", "CANCELLING", "PENDING", "SCHEDULED", "PAUSED", "CANCELLED", "COMPLETED",
+    "FAILED", "CRASHED", "NOT READY", "RUNNING", "CANCELLING", "PENDING", "SCHEDULED", "PAUSED", "CANCELLED",
+    "COMPLETED",
 )  # fmt: skip
 
 
@@ -29,7 +30,7 @@ class Lane:
     """One row. Moments that are not known are ``None``."""
 
     label: str
-    told: str  # what is said when it is pointed at
+    summary: str  # shown on hover
     state_type: str
     created: datetime | None
     started: datetime | None
@@ -48,7 +49,7 @@ class Lane:
 
 
 def worst_of(states: Mapping[str, int]) -> str:
-    """The type of state that people should hear of first.
+    """The state type that matters most.
 
     >>> worst_of({"COMPLETED": 999, "FAILED": 1})
     'FAILED'
@@ -67,9 +68,14 @@ def counted(states: Mapping[str, int]) -> str:
 
 
 def lanes_of(
-    groups: Sequence[TaskGroup], runs: Sequence[RunView], opened: str | None, root: str, here: str
+    groups: Sequence[TaskGroup],
+    runs: Sequence[RunView],
+    opened: str | None,
+    root: str,
+    here: str,
+    subflows: Sequence[FlowRunView] = (),
 ) -> list[Lane]:
-    """The rows, in the order of the groups.
+    """The rows, in the order of the groups; child flows where they began.
 
     Args:
         groups: the tasks of a flow run.
@@ -77,6 +83,7 @@ def lanes_of(
         opened: a task.
         root: prefix of addresses.
         here: address of the flow run's page.
+        subflows: flow runs inside this one.
     """
     by_task: dict[str, list[RunView]] = {}
     for run in runs:
@@ -84,35 +91,44 @@ def lanes_of(
     lanes: list[Lane] = []
     for group in groups:
         mine = by_task.get(group.task, [])
-        if mine and (group.count <= MOST_SINGLE or group.task == opened):
+        if mine and (group.count <= MAX_SINGLE or group.task == opened):
             lanes += [_lane_of_run(run, root) for run in mine]
         else:
-            lanes.append(_lane_of_group(group, here))
-    return lanes
+            lanes.append(_lane_of_group(group, here, named(mine[0]) if mine else ""))
+    if not subflows:
+        return lanes
+    latest = datetime.max.replace(tzinfo=UTC)
+    return sorted([*lanes, *(_lane_of_flow(run, root) for run in subflows)], key=lambda lane: lane.began or latest)
+
+
+def _lane_of_flow(run: FlowRunView, root: str) -> Lane:
+    link = f"{root}/flows/{quote(run.id, safe='')}"
+    return Lane(f"flow {run.name}", run.state_name, run.state_type, run.created, run.created, run.ended, link)
 
 
 def _lane_of_run(run: RunView, root: str) -> Lane:
     link = f"{root}/runs/{quote(run.id, safe='')}"
-    return Lane(run.task, run.state_name, run.state_type, run.created, run.started, run.ended, link)
+    mood = "NOT READY" if run.state_name == "NotReady" else run.state_type
+    return Lane(called(run), run.state_name, mood, run.created, run.started, run.ended, link)
 
 
-def _lane_of_group(group: TaskGroup, here: str) -> Lane:
+def _lane_of_group(group: TaskGroup, here: str, name: str = "") -> Lane:
     link = f"{here}?open={quote(group.task, safe='')}#runs"
-    told = counted(group.states)
-    label = f"{group.task} × {group.count:,}"
+    summary = counted(group.states)
+    label = f"{name or group.task} × {group.count:,}"
     failed = bool(group.states.get("FAILED") or group.states.get("CRASHED"))
     mood = "COMPLETED" if group.ended else "RUNNING" if group.started else "PENDING"
-    return Lane(label, told, mood, group.created, group.started, group.ended, link, failed)
+    return Lane(label, summary, mood, group.created, group.started, group.ended, link, failed)
 
 
 def timeline(lanes: Sequence[Lane], now: datetime) -> Markup:
-    """The picture of the first :data:`MOST_ROWS` rows; empty if nothing has begun.
+    """The picture of the first :data:`MAX_ROWS` rows; empty if nothing has begun.
 
     Args:
         lanes: the rows.
         now: where work that has not ended is drawn to.
     """
-    shown = lanes[:MOST_ROWS]
+    shown = lanes[:MAX_ROWS]
     begins = [moment for lane in shown if (moment := lane.began)]
     if not begins:
         return Markup("")
@@ -134,9 +150,9 @@ def _axis(whole: float, height: float) -> list[str]:
     for step in range(5):
         x = _LABEL + (_WIDTH - _LABEL - 10) * step / 4
         anchor = "end" if step == 4 else "middle" if step else "start"
-        told = escape(span(whole * step / 4) if step else "0 s")
+        summary = escape(span(whole * step / 4) if step else "0 s")
         parts.append(f'<line class="rule" x1="{x:.1f}" x2="{x:.1f}" y1="16" y2="{height:.0f}"/>')
-        parts.append(f'<text x="{x:.1f}" y="11" text-anchor="{anchor}">{told}</text>')
+        parts.append(f'<text x="{x:.1f}" y="11" text-anchor="{anchor}">{summary}</text>')
     return parts
 
 
@@ -144,7 +160,7 @@ def _row(lane: Lane, at: int, first: datetime, whole: float, now: datetime) -> s
     top = 20 + _ROW * at
     label = lane.label if len(lane.label) <= 36 else f"…{lane.label[-35:]}"
     parts = [
-        f'<a class="lane" href="{escape(lane.link)}"><title>{escape(lane.label)}: {escape(_told(lane, now))}</title>',
+        f'<a class="lane" href="{escape(lane.link)}"><title>{escape(lane.label)}: {escape(_title(lane, now))}</title>',
         f'<rect class="band" x="0" y="{top:.0f}" width="{_WIDTH:.0f}" height="{_ROW:.0f}"/>',
         f'<text class="label" x="4" y="{top + 16:.0f}">{escape(label)}</text>',
     ]
@@ -168,8 +184,8 @@ def _rect(kind: str, x: float, y: float, width: float, height: float) -> str:
     return f'<rect class="{kind}" x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.0f}" rx="{corner}"/>'
 
 
-def _told(lane: Lane, now: datetime) -> str:
-    parts = [lane.told]
+def _title(lane: Lane, now: datetime) -> str:
+    parts = [lane.summary]
     if lane.started:
         if lane.created:
             parts.append(f"waited {span(max(0.0, (lane.started - lane.created).total_seconds()))}")

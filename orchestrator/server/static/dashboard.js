@@ -76,14 +76,33 @@
       if (log) log.scrollTop = top;
     }
     localTimes(event.detail.target);
+    readersTimes(event.detail.target);
   });
 
-  // -- moments: written in UTC, told in the reader's zone when pointed at -----------------------------------------
+  // -- moments: written in UTC, shown in the reader's zone when pointed at ----------------------------------------
   function localTimes(where) {
     for (const moment of where.querySelectorAll("time[datetime]")) {
-      const told = new Date(moment.dateTime);
-      if (!isNaN(told)) moment.title = told.toLocaleString() + " (here) · " + moment.dateTime;
+      const local = new Date(moment.dateTime);
+      if (!isNaN(local)) moment.title = local.toLocaleString() + " (here) · " + moment.dateTime;
     }
+  }
+
+  // Ticks of schedules stand beside each other in the schedule's zone and in the reader's; a zone that was chosen stays.
+  const whole = {
+    weekday: "short", year: "numeric", month: "short", day: "numeric",
+    hour: "2-digit", minute: "2-digit", second: "2-digit", timeZoneName: "short",
+  };
+
+  function readersTimes(where) {
+    for (const moment of where.querySelectorAll("time[data-here]")) {
+      const local = new Date(moment.dateTime);
+      if (!isNaN(local)) moment.textContent = local.toLocaleString(undefined, whole);
+    }
+    for (const moment of where.querySelectorAll("time[data-here-clock]")) {
+      const local = new Date(moment.dateTime);
+      if (!isNaN(local)) moment.textContent = local.toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit" });
+    }
+    for (const heading of where.querySelectorAll("[data-here-zone]")) heading.textContent = heading.dataset.hereZone || "Here";
   }
 
   function tickAll(box) {
@@ -102,6 +121,25 @@
     }
     for (const log of document.querySelectorAll("[data-follow]")) log.scrollTop = log.scrollHeight;
     localTimes(document);
+    readersTimes(document);
+  });
+  // Where the page is not served safely, browsers have no clipboard for it: the text is selected then.
+  async function copy(button) {
+    const text = document.getElementById(button.dataset.copy);
+    let outcome = "Copied";
+    try {
+      await navigator.clipboard.writeText(text.textContent);
+    } catch {
+      document.getSelection().selectAllChildren(text);
+      outcome = "Selected";
+    }
+    button.textContent = outcome;
+    setTimeout(() => { button.textContent = "Copy"; }, 2000);
+  }
+
+  document.addEventListener("click", function (event) {
+    const button = event.target.closest("[data-copy]");
+    if (button) copy(button);
   });
   document.addEventListener("change", function (event) {
     if (event.target.matches("[data-tick-all]")) tickAll(event.target);

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -14,9 +15,9 @@ from typing import Any
 import httpx
 import pytest
 
-from orchestrator import fleet as fleets
 from orchestrator import settings as all_settings
-from orchestrator.fleet import Fleet
+from orchestrator.client import fleet as fleets
+from orchestrator.client.fleet import Fleet
 from orchestrator.server import make_app
 from orchestrator.settings import Settings
 from tests.conftest import program_or_skip
@@ -54,7 +55,7 @@ class Site:
     def wait_known(self, count: int) -> None:
         """Until the index has so many runs."""
         queries = self.app.state.queries
-        wait_until(lambda: sum(queries.state_counts().values()) >= count, 60, f"{count} runs in the index")
+        wait_until(lambda: sum(queries.index.state_counts().values()) >= count, 60, f"{count} runs in the index")
 
     def close(self) -> None:
         """End it."""
@@ -83,8 +84,10 @@ class Shop:
         wait_until(lambda: self.fleet.latest_state(run_id).type == type_, 30, f"{run_id} is {type_}")
 
 
-def open_shop(folder: Path, *server_options: str, namespace: str = "shop") -> Iterator[Shop]:
-    """Start everything, and end it afterwards."""
+def open_shop(
+    folder: Path, *server_options: str, namespace: str = "shop", source: Path = HERE / "shop.py"
+) -> Iterator[Shop]:
+    """Start everything, and end it afterwards; ``source`` is the file of tasks that the worker is given."""
     server = ServerProcess(program_or_skip("embedded"), *server_options).start()
     settings = Settings(redis_url=server.url, namespace=namespace, lease_seconds=4, beat_seconds=0.5)
     environment = clean_environment(
@@ -92,7 +95,7 @@ def open_shop(folder: Path, *server_options: str, namespace: str = "shop") -> It
         ORCHESTRATOR_REDIS_URL=server.url,
         ORCHESTRATOR_NAMESPACE=namespace,
     )
-    worker = WorkerProcess(folder / "worker.log", environment, "-A", str(HERE / "shop.py"), "-c", "2", "--threads", "4")
+    worker = WorkerProcess(folder / "worker.log", environment, "-A", str(source), "-c", "2", "--threads", "4")
     with all_settings.use(settings):
         fleet = Fleet(settings)
         before = fleets.use_fleet(fleet)
@@ -121,6 +124,9 @@ def fill(shop: Shop, count: int) -> None:
     retrying = tasks.ask_the_bank.submit("savings")
     later = tasks.charge_card.apply_async(args=(1,), countdown=7200)
     runs["flow"] = str(tasks.nightly(60, return_state=True).flow_run_id)
+    every_night = {"cron": "0 3 * * *", "timezone": "Europe/Oslo"}
+    deployed = tasks.nightly.to_deployment("every-night", parameters={"count": 20}, tags=["nightly"], **every_night)
+    runs["deployment"] = str(deployed.apply(_sync=True))  # the browser's loop may run in this thread
     third = max(10, count // 3)
     work = [
         *tasks.charge_card.map(range(third), api_token="tok-of-the-shop"),
@@ -143,6 +149,19 @@ def fill(shop: Shop, count: int) -> None:
     runs["running"] = str(tasks.import_catalogue.submit(str(shop.folder)).task_run_id)
     shop.wait_state(runs["running"], "RUNNING")
     shop.site.wait_known(len(work) + 60)
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    """The browser; without it the tests that need it are left out, and say so."""
+    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
+    program = shutil.which("chromium")
+    if program is None:
+        pytest.skip("no chromium on this machine (Debian: apt-get install chromium)")
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield browser
+        browser.close()
 
 
 @pytest.fixture(scope="module")

@@ -42,6 +42,8 @@ def take(browser: Browser, shop: Shop, scheme: str) -> None:
         "failed-run": f"/runs/{shop.runs['refused_later']}",
         "flow": f"/flows/{shop.runs['flow']}",
         "workers": "/workers",
+        "deployment": f"/deployments/{shop.runs['deployment']}",
+        "run-form": f"/deployments/{shop.runs['deployment']}/run",
     }
     for name, path in pictures.items():
         page.goto(path)
@@ -57,7 +59,9 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5_000, help="how many runs are stored before (5000)")
     asked = parser.parse_args()
     FOLDER.mkdir(exist_ok=True)
-    for shop in open_shop(Path(tempfile.mkdtemp(prefix="shop-")), "--appendonly", "yes"):
+    folder = Path(tempfile.mkdtemp(prefix="shop-"))
+    source = shutil.copy(Path(__file__).with_name("shop.py"), folder)  # tracebacks in the pictures name its path
+    for shop in open_shop(folder, "--appendonly", "yes", source=Path(source)):
         fill(shop, asked.runs)
         keep_busy(shop, asked.seconds)
         shop.runs["flow"] = str(shop.tasks.nightly(2_000, return_state=True).flow_run_id)

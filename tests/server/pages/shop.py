@@ -104,6 +104,45 @@ def nightly(count: int) -> str:
         return write_report.submit(loaded, purchases).result()
 
 
+@task
+def dig(depth: int, left: int | None = None) -> None:
+    """Fails from deep inside, through functions that are not all the same: equal lines would be folded."""
+    left = depth if left is None else left
+    if left == 0:
+        raise RecursionError(f"{depth} deep")
+    exec(f"def down_{left}(deeper):\n    deeper()\n", scope := {})
+    scope[f"down_{left}"](lambda: dig.fn(depth, left - 1))
+
+
+@task
+def count_drawer(drawer: int) -> int:
+    if drawer == 3:
+        raise LookupError("drawer 3 is locked")
+    return drawer
+
+
+@task(name="bank the takings", task_run_name="bank {total}")
+def bank(total: int) -> int:
+    return total
+
+
+@flow
+def count_till(till: int) -> int:
+    return count_drawer.submit(till).result()
+
+
+@flow
+def evening(tills: list[int], note: str, api_token: str = "tok-of-the-evening") -> int:
+    """Fails with a till of 3, after what does not need it."""
+    good = sum(count_till(till) for till in tills if till != 3)
+    bank.submit(good).result()
+    if 3 in tills:
+        locked = count_drawer.submit(3)
+        bank.submit(locked).wait()
+        raise ValueError(f"not all tills are counted: {note}")
+    return good
+
+
 @flow
 def endless(folder: str) -> None:
     """Goes on until its runs are cancelled."""

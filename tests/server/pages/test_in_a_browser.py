@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from collections.abc import Iterator
 from typing import Any
 
@@ -24,25 +23,21 @@ SCREENS = {
     "/": "Overview",
     "/runs": "Runs",
     "/flows": "Flow runs",
+    "/deployments": "Deployments",
+    "/schedules": "Schedules",
     "/queues": "Queues",
     "/workers": "Workers",
+    "/work-pools": "Work pools",
+    "/limits": "Limits",
+    "/artifacts": "Artifacts",
+    "/blocks": "Blocks",
+    "/variables": "Variables",
+    "/events": "Events",
     "/scheduled": "Scheduled and retrying",
     "/dead": "Dead letters",
     "/about": "About",
 }
 pytestmark = pytest.mark.timeout(300)
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    """The browser; without it these tests are left out, and say so."""
-    program = shutil.which("chromium")
-    if program is None:
-        pytest.skip("no chromium on this machine (Debian: apt-get install chromium)")
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +75,50 @@ def test_every_screen_fits_half_a_laptop_s_screen(page: Any, shop: Shop) -> None
     for path in (*SCREENS, f"/runs/{shop.runs['refused']}", f"/flows/{shop.runs['flow']}"):
         page.goto(path)
         assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth"), path
+
+
+@pytest.mark.parametrize("scripts", [True, False], ids=["with scripts", "without"])
+def test_every_screen_fits_a_phone_and_the_filter_is_folded_there(chromium: Any, shop: Shop, scripts: bool) -> None:
+    phone = {"width": 390, "height": 800}
+    context = chromium.new_context(base_url=shop.site.url, java_script_enabled=scripts, viewport=phone)
+    page = context.new_page()
+    for path in (*SCREENS, f"/runs/{shop.runs['refused']}", f"/flows/{shop.runs['flow']}", "/dead/replay"):
+        page.goto(path)
+        assert page.locator("body").bounding_box()["width"] <= 390
+        if scripts:
+            assert page.evaluate("document.documentElement.scrollWidth <= 390"), path
+    page.goto("/runs")
+    expect(page.get_by_label("In the arguments")).to_be_hidden()
+    page.get_by_text("Filter and order").click()
+    page.get_by_label("In the arguments").fill("savings")
+    page.get_by_role("button", name="Filter", exact=True).click()
+    expect(page.get_by_text("1 set")).to_be_visible()
+    expect(page.locator("tbody tr")).to_have_count(1)
+    page.set_viewport_size({"width": 1280, "height": 800})
+    expect(page.get_by_label("In the arguments")).to_be_visible()
+    expect(page.get_by_text("Filter and order")).to_be_hidden()
+    context.close()
+
+
+def test_the_last_line_of_a_long_traceback_is_in_view_and_all_of_it_is_copied(page: Any, shop: Shop) -> None:
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    failed = shop.tasks.dig.submit(120)
+    failed.wait()
+    page.goto(f"/runs/{failed.task_run_id}")
+    trace = page.locator(".from-end")
+    box = trace.bounding_box()
+    last = trace.evaluate("""place => {
+      const text = place.querySelector("pre").firstChild, range = document.createRange();
+      range.setStart(text, text.length - 10); range.setEnd(text, text.length);
+      return range.getBoundingClientRect().bottom;
+    }""")
+    assert trace.evaluate("place => place.scrollHeight > place.clientHeight")
+    assert last <= box["y"] + box["height"]
+    page.get_by_role("button", name="Copy").click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert "Traceback (most recent call last):" in copied
+    assert copied.endswith("RecursionError: 120 deep")
 
 
 def test_the_overview_goes_on_by_itself_until_live_is_switched_off(page: Any, shop: Shop) -> None:

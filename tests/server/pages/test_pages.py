@@ -13,14 +13,17 @@ import pytest
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from orchestrator.fleet import Fleet
+from orchestrator.client.fleet import Fleet
 from orchestrator.settings import Settings
 from tests.server.pages.conftest import Shop, Site
 from tests.support.servers import ServerProcess
 from tests.support.site import served
 from tests.support.waiting import wait_until
 
-SCREENS = ("/", "/runs", "/flows", "/queues", "/workers", "/scheduled", "/dead", "/about")
+SCREENS = (
+    "/", "/runs", "/flows", "/deployments", "/schedules", "/queues", "/workers", "/work-pools", "/limits", "/artifacts",
+    "/blocks", "/variables", "/scheduled", "/dead", "/about",
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -74,9 +77,11 @@ def test_no_page_has_a_script_or_a_style_of_its_own_or_anything_from_elsewhere(r
     assert not re.search(r'(?:src|href|action|hx-get)="(?:https?:)?//', text)
 
 
-@pytest.mark.parametrize("path", [*SCREENS, "run", "flow"])
+@pytest.mark.parametrize("path", [*SCREENS, "run", "flow", "deployment", "form"])
 def test_every_id_is_there_once_and_what_refers_to_one_finds_it(reader: httpx.Client, shop: Shop, path: str) -> None:
-    address = {"run": f"/runs/{shop.runs['refused']}", "flow": f"/flows/{shop.runs['flow']}"}.get(path, path)
+    here = f"/deployments/{shop.runs['deployment']}"
+    more = {"run": f"/runs/{shop.runs['refused']}", "flow": f"/flows/{shop.runs['flow']}"}
+    address = {**more, "deployment": here, "form": f"{here}/run"}.get(path, path)
     text = reader.get(address).text
     ids = re.findall(r'\sid="([^"]+)"', text)
     assert len(ids) == len(set(ids))
@@ -257,6 +262,96 @@ def test_a_flow_run_has_a_timeline_a_graph_and_one_row_for_its_map(reader: httpx
     assert "order 13 has no address" not in text
 
 
+@pytest.fixture(scope="module")
+def evenings(shop: Shop) -> tuple[str, str]:
+    """A flow run that failed, and one that completed."""
+    failed = shop.tasks.evening([1, 2, 3], "<script>alert('note')</script>", return_state=True)
+    done = shop.tasks.evening([4], "all is well", return_state=True)
+    return str(failed.flow_run_id), str(done.flow_run_id)
+
+
+def test_a_flow_run_shows_its_parameters_and_its_result(reader: httpx.Client, evenings: tuple[str, str]) -> None:
+    page = reader.get(f"/flows/{evenings[1]}")
+    text = text_of(page)
+    assert "tills [4] note 'all is well'" in text
+    assert "tok-of-the-evening" not in page.text
+    assert re.search(r"Result Copy 4 ", text)
+    assert "Traceback" not in text
+    told = reader.get(f"/api/flow_runs/{evenings[1]}").json()
+    assert (told["parameters"]["tills"], told["result"], told["error"]) == ([4], "4", None)
+
+
+def test_a_failed_flow_run_shows_its_traceback_and_offers_to_retry_what_failed(
+    reader: httpx.Client, evenings: tuple[str, str]
+) -> None:
+    path = f"/flows/{evenings[0]}"
+    wait_until(lambda: "Retry its 1 failed run…" in text_of(reader.get(path)), 20, "the index knows how its runs ended")
+    page = reader.get(path)
+    text = text_of(page)
+    assert "<script>alert" not in page.text
+    assert "&lt;script&gt;alert" in page.text
+    assert "ValueError: not all tills are counted" in text.split("Traceback")[-1]
+    assert "1 not ready" in text  # what needed the locked drawer
+    question = re.search(r'href="([^"]+)">Retry its', page.text)
+    assert question
+    assert "Retry 1 run?" in text_of(reader.get(unescape(question[1])))
+
+
+def test_flows_inside_a_flow_stand_on_its_timeline_and_in_its_graph(
+    reader: httpx.Client, evenings: tuple[str, str]
+) -> None:
+    wait_until(lambda: "Flows inside" in reader.get(f"/flows/{evenings[0]}").text, 20, "the index knows them")
+    page = reader.get(f"/flows/{evenings[0]}").text
+    assert "Timeline of 5 rows" in page  # two flows, one drawer, twice the bank
+    assert re.search(r'<a class="lane" href="/flows/[^"]+"><title>flow count-till-', page)
+    graph = page.split('id="graph-title"')[1]
+    assert re.search(
+        r'<a class="node tone-completed" href="/flows\?flow=count-till"><title>flow count-till: 2 completed', graph
+    )
+    assert "bank the takings" in graph
+
+
+def test_names_that_were_given_are_shown_in_lists_and_on_the_run_s_page(
+    reader: httpx.Client, evenings: tuple[str, str]
+) -> None:
+    def listing() -> httpx.Response:
+        return reader.get("/runs", params={"task": "bank the takings", "state": "COMPLETED"})
+
+    wait_until(lambda: "bank 4" in text_of(listing()), message="the index knows it")
+    listed = listing()
+    first = re.search(r'class="break" href="(/runs/[^"]+)">bank 4<', listed.text)
+    assert first
+    text = text_of(reader.get(first[1]))
+    assert "Name bank 4 Task bank the takings shop.bank" in text
+
+
+def test_a_run_that_will_never_start_is_shown_so_and_asks_for_no_more(
+    reader: httpx.Client, evenings: tuple[str, str]
+) -> None:
+    def listed() -> re.Match[str] | None:
+        page = reader.get("/runs", params={"task": "shop.bank", "flow_run_id": evenings[0]})
+        return re.search(r'tone-cancelled">.{0,400}?NotReady.*?href="(/runs/[^"]+)"', page.text, re.S)
+
+    wait_until(lambda: listed() is not None, 20, "the index knows it")
+    not_ready = listed()
+    assert not_ready
+    assert "hx-trigger" not in reader.get(not_ready[1]).text
+
+
+def test_every_attempt_that_failed_shows_its_traceback_the_last_one_open(reader: httpx.Client, shop: Shop) -> None:
+    run_id = str(shop.tasks.ask_the_bank.submit("<b>third</b>").task_run_id)
+    for attempt in (1, 2, 3):
+        found = f"Traceback of attempt {attempt}"
+        wait_until(lambda: found in text_of(reader.get(f"/runs/{run_id}")), 30, found)  # noqa: B023  # it is met now
+        send(reader, f"/runs/{run_id}/run-now")
+    shop.wait_state(run_id, "FAILED")
+    wait_until(lambda: "Traceback of attempt 4" in text_of(reader.get(f"/runs/{run_id}")), 30, "the last one")
+    page = reader.get(f"/runs/{run_id}").text
+    assert re.findall(r"<details( open)?>\s*<summary class=\"headed\">", page) == ["", "", "", " open"]
+    assert "<b>third" not in page
+    assert page.count("TimeoutError: the bank did not answer for &lt;b&gt;third&lt;/b&gt;</pre>") == 4
+
+
 def test_a_map_opens_to_its_runs_and_to_those_that_failed(reader: httpx.Client, shop: Shop) -> None:
     path = f"/flows/{shop.runs['flow']}?open=shop.check_order"
     page = reader.get(path)
@@ -327,8 +422,14 @@ def test_dead_letters_are_grouped_and_a_group_is_replayed(reader: httpx.Client, 
     page = reader.get("/dead")
     text = text_of(page)
     assert "shop.crash_the_worker × 1" in text
-    fields = dict(re.findall(r'<input type="hidden" name="(task|error)" value="([^"]*)">', page.text))
-    done = send(reader, "/dead/replay", **{name: unescape(value) for name, value in fields.items()})
+    question = re.search(r'href="(/dead/replay\?task=[^"]+)">Replay 1…', page.text)
+    assert question
+    asked = reader.get(unescape(question[1]))
+    assert "1 of them are queued again" in text_of(asked)
+    shop.wait_state(shop.runs["dead"], "CRASHED")  # so far it was only asked
+    fields = {name: values[0] for name, values in hidden_fields(asked).items() if name in ("task", "error")}
+    assert set(fields) == {"task", "error"}
+    done = send(reader, "/dead/replay", **fields)
     assert "Replayed 1 of 1 dead letters." in text_of(done)
     wait_until(lambda: "shop.crash_the_worker × 1" in text_of(reader.get("/dead")), 40, "it is dead again")
 
@@ -337,6 +438,74 @@ def test_scheduled_and_retrying_calls_are_listed_by_when_they_are_due(reader: ht
     page = reader.get("/scheduled").text
     assert page.index(shop.runs["retrying"]) < page.index(shop.runs["later"])  # in an hour, in two
     assert "AwaitingRetry" in page
+
+
+def test_a_waiting_run_says_when_its_next_attempt_is_and_is_run_now(reader: httpx.Client, shop: Shop) -> None:
+    run_id = str(shop.tasks.ask_the_bank.submit("current").task_run_id)
+    wait_until(lambda: shop.fleet.latest_state(run_id).name == "AwaitingRetry", 30, "its first failure")
+    page = reader.get(f"/runs/{run_id}")
+    assert re.search(r"Next attempt \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC \(in 59 min\)", text_of(page))
+    assert "Queued 1 of 1 runs that waited" in text_of(send(reader, f"/runs/{run_id}/run-now"))
+    wait_until(lambda: "2 · 2 after failures" in text_of(reader.get(f"/runs/{run_id}")), 30, "a second failure")
+    assert "Queued 1 of 1" in text_of(send(reader, f"/runs/{run_id}/run-now", back="/scheduled"))
+    send(reader, f"/runs/{run_id}/cancel")
+
+
+def test_a_completed_run_is_retried_after_a_question_only(reader: httpx.Client, shop: Shop) -> None:
+    page = reader.get(f"/runs/{shop.runs['paid']}")
+    assert f'action="/runs/{shop.runs["paid"]}/retry"' not in page.text
+    question = re.search(r'href="([^"]+)">Retry…', page.text)
+    assert question
+    assert "Retry 1 run?" in text_of(reader.get(unescape(question[1])))
+
+
+def test_all_dead_letters_are_replayed_after_a_question_only(reader: httpx.Client) -> None:
+    page = reader.get("/dead")
+    assert 'action="/dead/replay"' not in page.text.split("one by one")[0]
+    assert "of them are queued again" in text_of(reader.get("/dead/replay"))
+
+
+def test_the_overview_warns_of_queues_that_nobody_reads_or_somebody_paused(reader: httpx.Client, shop: Shop) -> None:
+    send(reader, "/queues/pause", name="evenings")
+    unread = shop.tasks.charge_card.apply_async(args=(1,), queue="nobody-s")
+    shop.fleet.latest_state(str(unread.task_run_id))
+    text = text_of(reader.get("/"))
+    assert "Nobody reads queue nobody-s : 1 call waits" in text
+    assert "Queue evenings is paused" in text
+    send(reader, "/queues/resume", name="evenings")
+    send(reader, "/queues/purge", name="nobody-s")
+    assert "nobody-s : 1" not in text_of(reader.get("/"))
+
+
+def test_the_overview_has_figures_of_each_task(reader: httpx.Client) -> None:
+    text = text_of(reader.get("/")).split("of the runs that are kept")[1]
+    assert re.search(r"shop\.charge_card \d+ 0 % \S+ ms \S+ ms", text), text[:600]
+    assert re.search(r"shop\.send_receipt 80 2\.5 % ", text), text[:600]
+
+
+def test_runs_are_searched_by_argument_and_ordered_by_duration(reader: httpx.Client, shop: Shop) -> None:
+    found = reader.get("/runs", params={"argument": "savings", "task": "shop.ask_the_bank"})
+    assert f'href="/runs/{shop.runs["retrying"]}"' in found.text
+
+    def listing() -> httpx.Response:
+        return reader.get("/runs", params={"sort": "duration"})
+
+    def is_running() -> bool:
+        first = re.search(r'class="break" href="/runs/([^"]+)"', listing().text)
+        return first is not None and shop.fleet.latest_state(first[1]).type == "RUNNING"
+
+    wait_until(is_running, message="the one that runs outlasts those that have ended")
+    longest = listing()
+    assert "Longest first" in text_of(longest)
+    older = re.search(r'rel="next" href="([^"]+)"', longest.text)
+    assert older
+    assert 'aria-sort="descending"' in reader.get(unescape(older[1])).text
+
+
+def test_stopping_says_that_the_whole_worker_stops(reader: httpx.Client) -> None:
+    page = text_of(reader.get("/workers/stop", params={"name": "a-worker"}))
+    assert "the whole worker, with all its processes" in page
+    assert "Stop the whole worker" in page
 
 
 def test_the_about_page_has_the_health_and_the_settings_without_secrets(reader: httpx.Client, shop: Shop) -> None:
@@ -367,7 +536,7 @@ def test_a_closed_site_asks_for_the_password_and_goes_on_where_one_was(shop: Sho
         assert "neither the password nor the token" in text_of(wrong)
         right = reader.post("/login", data={**fields, "secret": "open-sesame"}, follow_redirects=True)
         assert "shop.mend" in text_of(right)
-        assert "Sign out" in text_of(right)
+        assert "Log out" in text_of(right)
         reader.post("/logout", data={"csrf_token": token_in(right)}, follow_redirects=True)
         assert "Password or token" in text_of(reader.get("/runs", follow_redirects=True))
 
@@ -392,7 +561,7 @@ def test_mounted_in_another_application_every_address_keeps_its_prefix(shop: Sho
 def test_while_the_server_is_away_pages_say_so_and_the_about_page_answers(tmp_path: Path) -> None:
     settings = Settings(redis_url=f"unix://{tmp_path}/nobody.sock", namespace="nobody", command_timeout_seconds=1)
     fleet = Fleet(settings)
-    site = Site(fleet)
+    site = Site(fleet, users=False)  # with people it would not know whether this reader may see anything
     try:
         with site.client() as reader:
             page = reader.get("/queues")

@@ -10,11 +10,11 @@ from markupsafe import Markup
 from starlette.datastructures import ImmutableMultiDict
 
 from orchestrator.inspection import RunView
-from orchestrator.server.answers import Bucket, RunQuery, TaskGroup
 from orchestrator.server.pages.charts import ends_chart, wait_chart
 from orchestrator.server.pages.filters import address, fields_of, query_of
 from orchestrator.server.pages.graph import dependency_graph
-from orchestrator.server.pages.timeline import MOST_ROWS, Lane, lanes_of, timeline
+from orchestrator.server.pages.timeline import MAX_ROWS, Lane, lanes_of, timeline
+from orchestrator.server.view_models import Bucket, RunQuery, TaskGroup
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 NASTY = '"><script>alert(1)</script>&'
@@ -71,7 +71,7 @@ def test_a_map_of_thousands_is_one_row_that_leads_to_its_runs() -> None:
     assert [lane.label for lane in lanes] == ["load", "load", "check × 10,000"]
     assert lanes[0].link == "/root/runs/run%2F1"
     assert lanes[2].link == "/root/flows/f?open=check#runs"
-    assert (lanes[2].told, lanes[2].has_failures) == ("9,990 completed, 10 failed", True)
+    assert (lanes[2].summary, lanes[2].has_failures) == ("9,990 completed, 10 failed", True)
     assert len(lanes_of(groups, runs, "check", "", "")) == 52
 
 
@@ -87,7 +87,7 @@ def test_a_timeline_draws_work_in_proportion_and_goes_on_until_now() -> None:
 def test_a_timeline_without_a_beginning_is_nothing_and_a_long_one_is_cut() -> None:
     assert timeline([Lane("a", "", "PENDING", None, None, None, "/")], NOON) == ""
     many = [Lane(str(n), "", "COMPLETED", seconds(n), seconds(n), seconds(n + 1), "/") for n in range(1_000)]
-    assert len(parsed(timeline(many, seconds(2_000))).findall("a")) == MOST_ROWS
+    assert len(parsed(timeline(many, seconds(2_000))).findall("a")) == MAX_ROWS
 
 
 def test_a_graph_has_an_arrow_for_each_dependency_and_ends_on_a_circle_of_them() -> None:
