@@ -1,4 +1,4 @@
-"""What a worker says of itself when it begins."""
+"""What a worker shows of itself when it begins."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 from brokers.urls import masked
 from orchestrator import __version__
-from orchestrator.fleet import Fleet
+from orchestrator.client.fleet import Fleet
+from orchestrator.observability.plain_text import printable
 from task_workers.options import WorkerOptions
 
 
@@ -22,10 +23,10 @@ def server_name(fleet: Fleet) -> str:
     return masked(url) if url else f"private server in {fleet.home}"
 
 
-def tell(fleet: Fleet, options: WorkerOptions, tasks: Sequence[str]) -> None:
+def show(fleet: Fleet, options: WorkerOptions, tasks: Sequence[str]) -> None:
     """Say it once, on standard error; where lines are JSON, as one of them."""
     if options.log_format != "json":
-        print(text(fleet, options, tasks), file=sys.stderr, flush=True)
+        print(printable(text(fleet, options, tasks)), file=sys.stderr, flush=True)
         return
     facts = {"version": __version__, "server": server_name(fleet), "queues": options.queues, "tasks": list(tasks)}
     logging.getLogger("orchestrator.worker").info("the worker has begun", extra=facts)
@@ -38,6 +39,7 @@ def text(fleet: Fleet, options: WorkerOptions, tasks: Sequence[str]) -> str:
         ("worker", options.name),
         ("broker", server_name(fleet)),
         ("namespace", fleet.settings.namespace),
+        *([("project", fleet.project)] if fleet.project is not None else []),
         ("queues", ", ".join(options.queues)),
         ("concurrency", f"{options.processes} process{'es' * (options.processes > 1)} ({each} each)"),
         ("app", ", ".join(options.apps)),

@@ -1,8 +1,9 @@
-"""What a worker writes: one line per state change, its own news, and the lines of run loggers; as text or as JSON.
+"""What a worker writes: one line per state change, its own log lines, and the lines of run loggers; as text or as JSON.
 
-A line is one write to standard error, so that the lines of several processes do not mix. State changes go there without
-the machinery of ``logging``, which costs three times as much as the rest of an empty call; above level *info* nobody
-listens to them, and they cost nothing.
+Whole lines go to standard error in one write, so that those of several processes do not mix. State changes go there
+without the machinery of ``logging``, which costs three times as much as the rest of an empty call; if there are many of
+them they are written together, and an attempt that ended before its start was written has the line of its end alone.
+Above level *info* nobody listens to them, and they cost nothing.
 """
 
 from __future__ import annotations
@@ -10,15 +11,34 @@ from __future__ import annotations
 import json
 import logging
 import os
+import threading
 import time
+from collections import deque
+from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
-from orchestrator.engine import Again, Attempt, Behind, Verdict
-from orchestrator.events import listen
+from brokers.threads import unending
+from orchestrator.execution.attempt import Attempt
+from orchestrator.execution.verdicts import Retry, Verdict, WaitForRun, retry_text
+from orchestrator.observability import console
+from orchestrator.observability.events import listen
+from orchestrator.observability.loggers import keep_on
+from orchestrator.observability.plain_text import printable
 
 LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
+TOGETHER_SECONDS: Final = 0.02  # lines of states that come so fast are written together
+MOST_LINES: Final = 30  # in one write
+MANY_LINES: Final = 10_000
+ONE_WRITE_BYTES: Final = 4096  # what a pipe takes as a whole (PIPE_BUF of Linux)
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
+
+
+class LateLine(Protocol):
+    """A line that is made when it is written."""
+
+    def text(self) -> str | None:
+        """The line; ``None`` if it is not wanted any more."""
 
 
 class LineWriter:
@@ -33,6 +53,13 @@ class LineWriter:
     def __init__(self, who: str, as_json: bool, worker: str = "") -> None:
         self.who, self.as_json, self.worker = who, as_json, worker
         self._second, self._written = 0, ""
+        self._waiting: deque[str | LateLine] = deque()
+        self._flushed = 0.0
+        self._wake = threading.Event()
+        self._turn = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._thread_of = 0
+        os.register_at_fork(after_in_child=self.forget)
 
     def clock(self, moment: float) -> str:
         """The local time of day with milliseconds; formatted once a second."""
@@ -42,13 +69,80 @@ class LineWriter:
         return f"{self._written}.{int((moment - second) * 1000):03d}"
 
     def write(self, line: str) -> None:
-        """One line. A reader that is gone must not stop the worker."""
-        blob = (line + "\n").encode("utf-8", "backslashreplace")
+        """One line, now; what would steer a terminal is escaped. A reader that is gone must not stop the worker."""
+        self._waiting.append(line)
+        self.flush()
+
+    def write_soon(self, line: str | LateLine) -> None:
+        """One line within :data:`TOGETHER_SECONDS`; now, if it is the first one for so long.
+
+        A process that is killed meanwhile takes it along: its supervisor names the calls that ran in it.
+        """
+        self._waiting.append(line)
+        if time.monotonic() - self._flushed > TOGETHER_SECONDS or len(self._waiting) >= MOST_LINES:
+            self.flush()
+        elif not self._wake.is_set():
+            self._ensure_thread()
+            self._wake.set()
+
+    def flush(self) -> None:
+        """Write what waits, in order. Who finds somebody else at it leaves the rest to them.
+
+        It does not wait for them, as a signal may have interrupted just them, unless very many lines wait: then whoever
+        reads them is slow, and memory is not for that.
+        """
+        while self._waiting and self._turn.acquire(timeout=0 if len(self._waiting) < MANY_LINES else 1.0):
+            try:
+                self._flushed = time.monotonic()
+                self._write_some()
+            finally:
+                self._turn.release()
+
+    def _write_some(self) -> None:
+        lines: list[str] = []
+        with suppress(IndexError):
+            while len(lines) < MOST_LINES:
+                line = self._waiting.popleft()
+                text = line if isinstance(line, str) else line.text()
+                if text is not None:
+                    lines.append(text)
         try:
-            while blob:
-                blob = blob[os.write(2, blob) :]
-        except OSError:
-            pass
+            blob = _blob("\n".join(lines)) if lines else b""
+            for part in [blob] if len(blob) <= ONE_WRITE_BYTES else map(_blob, lines):
+                _write(part)
+        except BaseException:  # raised in this thread by somebody who interrupts its call: to write twice is better
+            self._waiting.extendleft(reversed(lines))
+            raise
+
+    def _ensure_thread(self) -> None:
+        if self._thread is None or self._thread_of != os.getpid():
+            self._thread_of = os.getpid()
+            self._thread = threading.Thread(target=unending(self._flush_soon), name="log-lines", daemon=True)
+            self._thread.start()
+
+    def _flush_soon(self) -> None:
+        while True:
+            self._wake.wait()
+            time.sleep(TOGETHER_SECONDS)
+            self._wake.clear()
+            self.flush()
+
+    def forget(self) -> None:
+        """In a process that was forked: what waits is its parent's to write."""
+        self._waiting.clear()
+        self._wake, self._turn = threading.Event(), threading.Lock()
+
+
+def _blob(text: str) -> bytes:
+    return (printable(text) + "\n").encode("utf-8", "backslashreplace")
+
+
+def _write(blob: bytes) -> None:
+    try:
+        while blob:
+            blob = blob[os.write(2, blob) :]
+    except OSError:
+        pass
 
 
 class LineHandler(logging.Handler):
@@ -65,15 +159,19 @@ class LineHandler(logging.Handler):
         except Exception:
             self.handleError(record)
 
+    def flush(self) -> None:
+        """Write what waits; ``logging`` calls it at the end of a process."""
+        self._writer.flush()
+
     def _as_text(self, record: logging.LogRecord) -> str:
-        told = f"{self._writer.clock(record.created)} {record.levelname:<7} [{self._writer.who}] {record.getMessage()}"
+        line = f"{self._writer.clock(record.created)} {record.levelname:<7} [{self._writer.who}] {record.getMessage()}"
         run_id = getattr(record, "run_id", None)
         if run_id is not None:
-            told += f"  ({getattr(record, 'task', None) or getattr(record, 'flow', '')} {run_id})"
-        return told + self._traceback(record, "\n")
+            line += f"  ({getattr(record, 'task', None) or getattr(record, 'flow', '')} {run_id})"
+        return line + self._traceback(record, "\n")
 
     def _as_json(self, record: logging.LogRecord) -> str:
-        told: dict[str, Any] = {
+        line: dict[str, Any] = {
             "ts": _iso(record.created),
             "level": record.levelname.lower(),
             "logger": record.name,
@@ -81,12 +179,12 @@ class LineHandler(logging.Handler):
             "worker": self._writer.worker,
             "child": self._writer.who,
         }
-        told.update((name, value) for name, value in vars(record).items() if name not in _STANDARD)
-        if "task_key" in told:  # as in lines about states
-            told["task"] = told.pop("task_key")
+        line.update((name, value) for name, value in vars(record).items() if name not in _STANDARD)
+        if "task_key" in line:  # as in lines about states
+            line["task"] = line.pop("task_key")
         if trace := self._traceback(record, ""):
-            told["traceback"] = trace
-        return json.dumps(told, default=str)
+            line["traceback"] = trace
+        return json.dumps(line, default=str)
 
     def _traceback(self, record: logging.LogRecord, before: str) -> str:
         parts = []
@@ -101,11 +199,33 @@ def _iso(moment: float) -> str:
     return datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds")
 
 
+class _Start:
+    """The line of an attempt's start, while it waits to be written."""
+
+    __slots__ = ("_at", "_attempt", "_lines", "over")
+
+    def __init__(self, lines: StateLines, attempt: Attempt) -> None:
+        self._lines, self._attempt, self._at = lines, attempt, time.time()
+        self.over = False
+
+    def text(self) -> str | None:
+        if self.over:
+            return None
+        attempt = self._attempt
+        self._lines.unwritten.pop(attempt.run_id, None)
+        return self._lines.line(self._at, attempt, "Running" if attempt.run_count == 1 else "Retrying")
+
+
 class StateLines:
-    """One line whenever a run changes its state in this process."""
+    """One line whenever a run changes its state in this process.
+
+    Attributes:
+        unwritten: the starts that wait to be written, by run.
+    """
 
     def __init__(self, writer: LineWriter) -> None:
         self._writer = writer
+        self.unwritten: dict[str, _Start] = {}
 
     def listen(self) -> None:
         """From now on."""
@@ -114,24 +234,33 @@ class StateLines:
 
     def started(self, attempt: Attempt, verdict: Verdict | None, seconds: float) -> None:
         """An attempt has started."""
-        self._line(attempt, "Running" if attempt.run_count == 1 else "Retrying", None, None)
+        start = self.unwritten[attempt.run_id] = _Start(self, attempt)
+        self._writer.write_soon(start)
 
     def ended(self, attempt: Attempt, verdict: Verdict | None, seconds: float) -> None:
         """An attempt has ended, and this is what follows."""
-        if type(verdict) is Again:
-            again = f"again in {verdict.delay_seconds:g} s: {verdict.state.message}"
-            self._line(attempt, "AwaitingRetry", seconds, again)
-        elif type(verdict) is Behind:
-            self._line(attempt, "Pending", seconds, f"the same is being computed by run {verdict.run_id}")
+        start = self.unwritten.pop(attempt.run_id, None)
+        if start is not None:
+            start.over = True
+        if type(verdict) is Retry:
+            self._write(attempt, "AwaitingRetry", seconds, retry_text(attempt, verdict))
+        elif type(verdict) is WaitForRun:
+            self._write(attempt, "Pending", seconds, f"the same is being computed by run {verdict.run_id}")
         elif verdict is not None:
-            assert not isinstance(verdict, Again | Behind)
-            self._line(attempt, verdict.name or verdict.type.value.capitalize(), seconds, verdict.message)
+            assert not isinstance(verdict, Retry | WaitForRun)
+            self._write(attempt, verdict.name or verdict.type.value.capitalize(), seconds, verdict.message)
 
-    def _line(self, attempt: Attempt, state: str, seconds: float | None, message: str | None) -> None:
-        writer, now = self._writer, time.time()
+    def _write(self, attempt: Attempt, state: str, seconds: float, message: str | None) -> None:
+        self._writer.write_soon(self.line(time.time(), attempt, state, seconds, message))
+
+    def line(
+        self, at: float, attempt: Attempt, state: str, seconds: float | None = None, message: str | None = None
+    ) -> str:
+        """The line of a state that an attempt came to, at a moment (unix seconds)."""
+        writer = self._writer
         if writer.as_json:
-            told = {
-                "ts": _iso(now),
+            line = {
+                "ts": _iso(at),
                 "level": "info",
                 "logger": "orchestrator.runs",
                 "msg": f"{attempt.task.name} {state}" + (f": {message}" if message else ""),
@@ -143,29 +272,30 @@ class StateLines:
                 "seconds": None if seconds is None else round(seconds, 6),
                 "run_count": attempt.run_count,
             }
-            writer.write(json.dumps(told))
-            return
+            return json.dumps(line)
         took = "" if seconds is None else f" {seconds:.3f} s"
         why = f"  {message}" if message else ""
-        writer.write(
-            f"{writer.clock(now)} INFO    [{writer.who}] {state:<9} {attempt.task.name} {attempt.run_id}{took}{why}"
-        )
+        return f"{writer.clock(at)} INFO    [{writer.who}] {state:<9} {attempt.task.name} {attempt.run_id}{took}{why}"
 
 
-def set_up(level: str, log_format: str, who: str, states: bool = True, worker: str = "") -> None:
-    """Write what this process has to tell; whatever the app sets up for ``logging`` afterwards comes on top.
+def set_up(level: str, log_format: str, who: str, states: bool = True, worker: str = "") -> LineWriter:
+    """Write the log lines of this process, by the writer returned.
+
+    Whatever the app sets up for ``logging`` afterwards comes on top.
 
     Args:
         level: "debug", "info", "warning", "error" or "critical".
         log_format: "text" or "json".
         who: put in front of text lines.
-        states: whether to tell changes of state (at level info or below).
+        states: whether to write changes of state (at level info or below).
         worker: the worker's name for people; it is in JSON lines.
     """
+    console.keep_out()
     writer = LineWriter(who, log_format == "json", worker)
     root = logging.getLogger()
     root.addHandler(LineHandler(writer))
     root.setLevel(LEVELS[level])
+    keep_on()
     if LEVELS[level] > logging.INFO:
         for name in ("orchestrator.task_runs", "orchestrator.flow_runs"):
             # Their own level stays: lines are kept with their run whatever is written here.
@@ -174,3 +304,4 @@ def set_up(level: str, log_format: str, who: str, states: bool = True, worker: s
         StateLines(writer).listen()
     if LEVELS[level] > logging.DEBUG:
         logging.getLogger("asyncio").setLevel(logging.WARNING)
+    return writer

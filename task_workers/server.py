@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import signal
 import socket
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import ConfigurationError
 from orchestrator.settings import Settings
 
+if TYPE_CHECKING:
+    import uvicorn
+
 
 def check_safe(host: str, token: str | None, password: str | None, allow_open: bool, settings: Settings) -> None:
-    """Refuse to listen where others can come without saying who they are.
+    """Refuse to listen where others can come without authentication.
 
     Raises:
         ConfigurationError: the address is not one of this machine's own, and there is neither token nor password.
@@ -24,11 +27,21 @@ def check_safe(host: str, token: str | None, password: str | None, allow_open: b
         return
     raise ConfigurationError(
         f"--host {host} lets other machines in, who could cancel and delete runs: set ORCHESTRATOR_SERVER_TOKEN or "
-        "ORCHESTRATOR_SERVER_PASSWORD, or say --allow-open if something in front of it asks who they are"
+        "ORCHESTRATOR_SERVER_PASSWORD, add a user (orchestrator user add), or say --allow-open if what is in front of "
+        "it asks who they are"
     )
 
 
-def serve(app: Any, host: str, port: int, log_level: str, *, say: Callable[[str], None], root_path: str = "") -> None:
+def serve(
+    app: Any,
+    host: str,
+    port: int,
+    log_level: str,
+    *,
+    say: Callable[[str], None],
+    root_path: str = "",
+    proxies: Sequence[str] = (),
+) -> None:
     """Listen, say where, and serve until SIGTERM or Ctrl-C.
 
     Raises:
@@ -36,15 +49,48 @@ def serve(app: Any, host: str, port: int, log_level: str, *, say: Callable[[str]
     """
     import uvicorn
 
-    config = uvicorn.Config(app, log_level=log_level, access_log=log_level in ("debug", "info"), server_header=False)
+    config = configured(app, log_level, proxies)
     listener = _listener(host, port)
     address = f"[{host}]" if ":" in host else host
-    say(f"the dashboard is at http://{address}:{listener.getsockname()[1]}{root_path}/  (Ctrl-C ends it)")
-    # uvicorn gives the signal that ended it back to whoever had it before: that one need not die of it.
+    came: list[int] = []  # uvicorn also gives the signal that ended it back to whoever had it before
+
+    class Server(uvicorn.Server):
+        """Ends by a signal, too, that came before it took signals, as from whoever has read the line above."""
+
+        async def main_loop(self) -> None:
+            self.should_exit = self.should_exit or bool(came)
+            await super().main_loop()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)
+        signal.signal(number, lambda number, _: came.append(number))
+    say(f"the dashboard is at http://{address}:{listener.getsockname()[1]}{root_path}/  (Ctrl-C ends it)")
     with listener:
-        uvicorn.Server(config).run([listener])
+        Server(config).run([listener])
+
+
+def configured(app: Any, log_level: str, proxies: Sequence[str] = ()) -> uvicorn.Config:
+    """How uvicorn serves it.
+
+    Args:
+        app: what it serves.
+        log_level: of uvicorn.
+        proxies: addresses or networks whose X-Forwarded-For and X-Forwarded-Proto are believed. Nobody's otherwise: a
+            program on this machine would guess at passwords from ever other addresses.
+    """
+    import uvicorn
+
+    from task_workers.connections import BoundedConnection
+
+    return uvicorn.Config(
+        app,
+        log_level=log_level,
+        access_log=log_level in ("debug", "info"),
+        server_header=False,
+        http=BoundedConnection,
+        ws="none",
+        proxy_headers=bool(proxies),
+        forwarded_allow_ips=list(proxies),
+    )
 
 
 def _listener(host: str, port: int) -> socket.socket:

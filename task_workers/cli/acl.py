@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import click
 
+from task_workers.cli.terminal import say
+
 
 @click.command("acl")
 @click.option("--user", default="orchestrator", show_default=True, help="Name of the user.")
 def command(user: str) -> None:
     """Print the ACL SETUSER line of a user who may do what is needed in this namespace, and nothing else."""
-    from brokers.redis.health import acl_rules
+    from brokers.connect import acl_rules
     from orchestrator.settings import current
 
-    click.echo(acl_rules(current().namespace, user))
+    say(acl_rules(current().namespace, user))

@@ -7,19 +7,20 @@ from pathlib import Path
 
 import click
 
-from task_workers.cli.at_work import the_fleet
+from task_workers.cli.numbers import Whole
+from task_workers.cli.session import the_fleet
 
 
 @click.command("dev")
 @click.argument("app")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where the app and the dashboard listen.")
-@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="The app's; 0: any.")
+@click.option("--port", type=Whole(0, 65535), default=8000, show_default=True, help="The app's; 0: any.")
 @click.option(
-    "--dashboard-port", type=click.IntRange(0, 65535), default=4200, show_default=True, help="The dashboard's; 0: any."
+    "--dashboard-port", type=Whole(0, 65535), default=4200, show_default=True, help="The dashboard's; 0: any."
 )
 @click.option("--dashboard/--no-dashboard", default=True, help="With the dashboard or without.  [default: with]")
-@click.option("-c", "--concurrency", type=click.IntRange(1), default=2, show_default=True, help="Worker processes.")
-@click.option("--threads", type=click.IntRange(1), default=4, show_default=True, help="Sync calls at once in each.")
+@click.option("-c", "--concurrency", type=Whole(1), default=2, show_default=True, help="Worker processes.")
+@click.option("--threads", type=Whole(1), default=4, show_default=True, help="Sync calls at once in each.")
 @click.option("-Q", "--queues", help="Queues, best first.  [default: default]")
 @click.option("--reload/--no-reload", default=True, help="Take new code when a file is saved.  [default: yes]")
 @click.option(
@@ -49,12 +50,15 @@ def command(
 
     Without ORCHESTRATOR_REDIS_URL the store is the private server. Ctrl-C ends everything, a second one at once.
     """
-    from task_workers.dev import Stage, Wishes, target_of
+    from orchestrator.client.project import begin_at, pass_to_children
+    from task_workers.dev import DevOptions, DevServer, target_of
 
     target = target_of(app)
-    wishes = Wishes(
+    begin_at(target.apps)
+    pass_to_children()
+    options = DevOptions(
         host, port, dashboard_port, dashboard, concurrency, threads, queues, reload, tuple(map(Path, watch))
     )
     with the_fleet() as fleet:
-        code = Stage(fleet, target, wishes).run()
+        code = DevServer(fleet, target, options).run()
     sys.exit(code)

@@ -1,21 +1,25 @@
-"""The options that say which runs are meant."""
+"""The options that filter runs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from task_workers.cli.session import whole_id
+
 if TYPE_CHECKING:
+    from orchestrator.client.fleet import Fleet
     from orchestrator.inspection import RunFilter
 
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
-def _moment(context: click.Context, option: click.Parameter, text: str | None) -> datetime | None:
+def moment_or_span(context: click.Context, option: click.Parameter, text: str | None) -> datetime | None:
     """``90s``, ``15m``, ``1h``, ``2d``, ``1w`` before now, or ISO 8601 (local time unless it says)."""
     if not text:
         return None
@@ -39,23 +43,32 @@ _OPTIONS: Final = (
     click.option("--worker", "workers", multiple=True, metavar="NAME", help="Who ran it; * and ? (repeatable)."),
     click.option("--flow-run", "flow_run", metavar="ID", help="The flow run that submitted it."),
     click.option(
-        "--since", callback=_moment, metavar="MOMENT", help="Created after: 15m, 1h, 2d ago, or 2030-01-31T14:00."
+        "--since",
+        callback=moment_or_span,
+        metavar="MOMENT",
+        help="Created after: 15m, 1h, 2d ago, or 2030-01-31T14:00.",
     ),
-    click.option("--until", callback=_moment, metavar="MOMENT", help="Created before."),
+    click.option("--until", callback=moment_or_span, metavar="MOMENT", help="Created before."),
     click.option("--text", default="", help="In the id, the task's name or the message."),
 )
 
 
+def with_whole_ids(fleet: Fleet, wanted: RunFilter | None) -> RunFilter | None:
+    """The filter with a partial id completed."""
+    if wanted is None or wanted.flow_run_id is None:
+        return wanted
+    return replace(wanted, flow_run_id=whole_id(fleet, wanted.flow_run_id))
+
+
 def with_filters(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command these options; it gets what they say as ``wanted``, a RunFilter (``None``: nothing was said)."""
+    """Add the filter options to a command, which gets ``wanted``: a RunFilter, or ``None`` if no option was given."""
 
     @wraps(command)
-    def filtered(*args: Any, **told: Any) -> Any:
-        given = {
-            name: told.pop(name) for name in ("states", "tasks", "queues", "tags", "workers", "since", "until", "text")
-        }
-        given["flow_run_id"] = told.pop("flow_run")
-        return command(*args, wanted=_filter_of(given) if any(given.values()) else None, **told)
+    def filtered(*args: Any, **options: Any) -> Any:
+        names = ("states", "tasks", "queues", "tags", "workers", "since", "until", "text")
+        given = {name: options.pop(name) for name in names}
+        given["flow_run_id"] = options.pop("flow_run")
+        return command(*args, wanted=_filter_of(given) if any(given.values()) else None, **options)
 
     for option in reversed(_OPTIONS):
         filtered = option(filtered)

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from task_workers.cli.at_work import json_or_text
+from task_workers.cli.terminal import json_or_text, say
 
 
 @click.command("run")
@@ -25,21 +25,22 @@ def command(flow: str, params: tuple[str, ...]) -> None:
 
     The result goes to standard output as JSON (or its repr); the exit code is 1 unless it completed.
     """
-    from orchestrator.fleet import use_fleet
+    from orchestrator.client.fleet import use_fleet
     from orchestrator.settings import current
     from task_workers import logs
 
     settings = current()
     logs.set_up(settings.log_level, settings.log_format, "run", states=False)
     found = find_flow(flow)
-    state = _state_of(found, dict(_parameter(text) for text in params))
+    state = _state_of(found, dict(parameter(text) for text in params))
     if (used := use_fleet(None)) is not None:
         used.close()
-    _tell(state)
+    _print(state, found.fn.__code__.co_filename)
     sys.exit(0 if state.is_completed() else 1)
 
 
-def _parameter(text: str) -> tuple[str, Any]:
+def parameter(text: str) -> tuple[str, Any]:
+    """Name and value of ``--param``."""
     name, equals, value = text.partition("=")
     if not equals:
         raise click.BadParameter(f"{text!r}: write NAME=VALUE", param_hint="--param")
@@ -52,18 +53,22 @@ def find_flow(name: str) -> Any:
     Raises:
         ConfigurationError: there is no such module or flow.
     """
+    from orchestrator.client.project import begin_at
     from orchestrator.errors import ConfigurationError
     from orchestrator.flows import Flow
     from task_workers.app import import_app
 
     module_name, _, attribute = name.partition(":")
+    begin_at([module_name])
     module = import_app(module_name)
     flows = {key: value for key, value in vars(module).items() if isinstance(value, Flow)}
     if not attribute and len(flows) == 1:
         return next(iter(flows.values()))
     if attribute not in flows:
-        told = ", ".join(flows) or "none"
-        raise ConfigurationError(f"{module_name} has no flow {attribute!r}; its flows: {told}")
+        known = ", ".join(flows) or "none"
+        if not attribute:
+            raise ConfigurationError(f"which flow of {module_name}? Write {module_name}:NAME; its flows: {known}")
+        raise ConfigurationError(f"{module_name} has no flow {attribute!r}; its flows: {known}")
     return flows[attribute]
 
 
@@ -75,17 +80,28 @@ def _state_of(flow: Any, parameters: dict[str, Any]) -> Any:
     return asyncio.run(flow(**parameters, return_state=True))
 
 
-def _tell(state: Any) -> None:
+def _print(state: Any, module: str) -> None:
+    from orchestrator.errors import ParameterBindError, ParameterTypeError
+
     if state.is_completed():
-        if state.data is not None:
-            click.echo(_written(state.data))
+        if (value := state.result()) is not None:
+            say(_written(value))
         return
-    click.echo(f"{state.name}: {state.message or ''}", err=True)
+    say(f"{state.name}: {state.message or ''}", err=True)
     error = state.error()
+    if isinstance(error, ParameterBindError | ParameterTypeError) and not _is_inside(error, module):
+        return  # the flow was not called: the lines are ours alone
     if error is not None and error.__traceback__ is not None:
         import traceback
 
-        click.echo("".join(traceback.format_exception(error)).rstrip(), err=True)
+        say("".join(traceback.format_exception(error)).rstrip(), err=True)
+
+
+def _is_inside(error: BaseException, file: str) -> bool:
+    """Whether a line of the file took part in the error."""
+    import traceback
+
+    return any(frame.filename == file for frame in traceback.extract_tb(error.__traceback__))
 
 
 def _written(value: Any) -> str:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from task_workers.cli.at_work import as_json, echo_json
+from task_workers.cli.terminal import as_json, echo_json, say
 
 if TYPE_CHECKING:
-    from brokers.embedded import ServerStatus
+    from brokers.private_server import ServerStatus
 
 
 @click.group("store")
@@ -24,7 +24,7 @@ def command() -> None:
 
 
 def _home() -> Path:
-    from brokers.embedded import default_home
+    from brokers.private_server import default_home
     from orchestrator.settings import current
 
     return current().home or default_home()
@@ -33,34 +33,34 @@ def _home() -> Path:
 @command.command()
 def start() -> None:
     """Start it, or keep the one that runs, until it is stopped."""
-    from brokers.embedded import start_lasting
+    from brokers.private_server import start_lasting
 
-    _tell(start_lasting(_home()))
+    _print(start_lasting(_home()))
 
 
 @command.command()
 def stop() -> None:
     """Stop it, even if it is in use. Its data stay."""
-    from brokers.embedded import stop_lasting
+    from brokers.private_server import stop_lasting
 
     home = _home()
-    click.echo(f"stopped; the data stay in {home}" if stop_lasting(home) else f"no private server runs in {home}")
+    say(f"stopped; the data stay in {home}" if stop_lasting(home) else f"no private server runs in {home}")
 
 
 @command.command()
 @as_json
 def status(as_json: bool) -> None:
     """Say whether it runs; the exit code is 3 if not."""
-    from brokers.embedded import status as look
+    from brokers.private_server import status as look
 
     home = _home()
     found = look(home)
     if as_json:
         echo_json({"running": found is not None, "home": str(home), **(_facts(found) if found else {})})
     elif found is None:
-        click.echo(f"no private server runs in {home}")
+        say(f"no private server runs in {home}")
     else:
-        _tell(found)
+        _print(found)
     if found is None:
         sys.exit(3)
 
@@ -75,7 +75,7 @@ def _facts(found: ServerStatus) -> dict[str, object]:
     }
 
 
-def _tell(found: ServerStatus) -> None:
-    click.echo(f"the private server runs in {found.home}")
+def _print(found: ServerStatus) -> None:
+    say(f"the private server runs in {found.home}")
     for name, value in _facts(found).items():
-        click.echo(f"  {name:<11} {str(value).lower() if isinstance(value, bool) else value}")
+        say(f"  {name:<11} {str(value).lower() if isinstance(value, bool) else value}")

@@ -8,8 +8,10 @@ from typing import Any
 
 import click
 
-from task_workers.cli.at_work import as_json as with_json
-from task_workers.cli.at_work import echo_json, import_apps, json_of, json_or_text, the_fleet, with_apps
+from task_workers.cli.numbers import Number
+from task_workers.cli.session import import_apps, the_fleet
+from task_workers.cli.terminal import as_json as with_json
+from task_workers.cli.terminal import echo_json, json_of, json_or_text, refused_values, say, text_of, with_apps
 
 
 @click.group("task")
@@ -26,7 +28,7 @@ _OPTIONS = (
     click.option("--kwargs", "kwargs", default="{}", metavar="JSON", help="Named arguments: '{\"a\": 1}'."),
     click.option("-Q", "--queue", help="Another queue than the task's."),
     click.option("--priority", type=click.Choice(["high", "default", "low"]), help="Another priority than the task's."),
-    click.option("--countdown", type=float, metavar="SECONDS", help="Not to be started before."),
+    click.option("--countdown", type=Number(), metavar="SECONDS", help="Not to be started before."),
     click.option("--idempotency-key", help="A call with this key is made once."),
 )
 
@@ -53,14 +55,14 @@ def delay(wait: bool, **call: Any) -> None:
     """
     with the_fleet():
         future = _sent(**call)
-        click.echo(future.run_id)
+        say(future.run_id)
         if wait:
-            echo_json(future.result())
+            _write_result(future, None)
 
 
 @command.command()
 @_with_call
-@click.option("--timeout", type=float, metavar="SECONDS", help="Wait no longer; the call goes on.")
+@click.option("--timeout", type=Number(0), metavar="SECONDS", help="Wait no longer; the call goes on.")
 def submit(timeout: float | None, **call: Any) -> None:
     """Queue a call of the task NAME, wait for its end and write its result as JSON.
 
@@ -68,16 +70,21 @@ def submit(timeout: float | None, **call: Any) -> None:
     """
     with the_fleet():
         future = _sent(**call)
-        click.echo(future.run_id, err=True)
-        try:
-            result = future.result(timeout=timeout)
-        except TimeoutError:
-            click.echo(f"it has not ended: orchestrator watch {future.run_id}", err=True)
-            sys.exit(124)
-        except Exception as error:  # whatever the task has raised
-            click.echo(f"{type(error).__name__}: {error}", err=True)
-            sys.exit(1)
-        echo_json(result)
+        say(future.run_id, err=True)
+        _write_result(future, timeout)
+
+
+def _write_result(future: Any, timeout: float | None) -> None:
+    future.wait(timeout)
+    if not future.settled:
+        say(f"it has not ended: orchestrator watch {future.run_id}", err=True)
+        sys.exit(124)
+    try:
+        result = future.result()
+    except (Exception, SystemExit) as error:  # whatever the task has raised
+        say(f"{type(error).__name__}: {text_of(error)}", err=True)
+        sys.exit(1)
+    echo_json(result)
 
 
 def _sent(
@@ -89,7 +96,7 @@ def _sent(
     kwargs: str,
     **options: Any,
 ) -> Any:
-    from orchestrator import registry
+    from orchestrator.runnables import registry
 
     positional, named = json_of("--args", args, list), json_of("--kwargs", kwargs, dict)
     positional += [json_or_text(value) for value in values]
@@ -99,7 +106,8 @@ def _sent(
             raise click.BadParameter(f"{text!r}: write NAME=VALUE", param_hint="--param")
         named[parameter] = json_or_text(value)
     import_apps(apps)
-    return registry.find(name).apply_async(positional, named, **options)
+    with refused_values():
+        return registry.find(name).apply_async(positional, named, **options)
 
 
 @command.command("ls")
@@ -107,7 +115,8 @@ def _sent(
 @with_json
 def list_tasks(apps: tuple[str, ...], as_json: bool) -> None:
     """List the tasks of an app; without -A those that the live workers know."""
-    from orchestrator import registry
+    from brokers.schema import is_flow_call
+    from orchestrator.runnables import registry
 
     if apps:
         import_apps(apps)
@@ -117,8 +126,9 @@ def list_tasks(apps: tuple[str, ...], as_json: bool) -> None:
 
         with the_fleet() as fleet:
             keys = sorted({task for worker in workers_of(fleet) for task in worker.tasks})
+    keys = [key for key in keys if not is_flow_call(key)]
     if as_json:
         return echo_json(keys)
     for key in keys:
-        click.echo(key)
+        say(key)
     return None

@@ -11,17 +11,22 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from task_workers.cli.at_work import as_json, echo_json, echo_table, table_of, the_fleet
+from orchestrator.observability.plain_text import printable
+from task_workers.cli.numbers import Number
+from task_workers.cli.queues import DROP as QUEUE_DROP
 from task_workers.cli.queues import HEADS as QUEUE_HEADS
 from task_workers.cli.queues import row_of as queue_row
+from task_workers.cli.session import the_fleet
+from task_workers.cli.terminal import as_json, echo_json, echo_table, say, table_of
+from task_workers.cli.workers import DROP as WORKER_DROP
 from task_workers.cli.workers import HEADS as WORKER_HEADS
 from task_workers.cli.workers import row_of as worker_row
 
 if TYPE_CHECKING:
-    from orchestrator.fleet import Fleet
+    from orchestrator.client.fleet import Fleet
     from orchestrator.inspection import QueueView, WorkerView
 
-MOST_WORKERS: Final = 30  # rows on a screen
+MAX_WORKERS: Final = 30  # rows on a screen
 ENDS: Final = {"completed": b"C", "failed": b"F", "cancelled": b"K", "crashed": b"Z", "not ready": b"N"}
 
 
@@ -44,7 +49,7 @@ def look(fleet: Fleet) -> Sight:
     """The fleet now."""
     from orchestrator.inspection import queues_of, workers_of
 
-    counts = fleet.broker.counts()
+    counts = fleet.broker.figures.ended()
     ended = {name: sum(n for (_, status), n in counts.items() if status == letter) for name, letter in ENDS.items()}
     return Sight(time.monotonic(), queues_of(fleet), workers_of(fleet), ended)
 
@@ -53,7 +58,7 @@ def look(fleet: Fleet) -> Sight:
 @click.option("--once", is_flag=True, help="Write it once and end, as for a pipe.")
 @click.option(
     "--interval",
-    type=click.FloatRange(0.1),
+    type=Number(0.1),
     default=1.0,
     show_default=True,
     metavar="SECONDS",
@@ -82,10 +87,10 @@ def _write(now: Sight, before: Sight, as_json: bool) -> None:
                 "workers": [worker.as_json() for worker in now.workers],
             }
         )
-    click.echo(headline(now, rates))
-    for heads, rows in _tables(now):
-        click.echo()
-        echo_table(heads, rows)
+    say(headline(now, rates))
+    for heads, rows, drop in _tables(now):
+        say()
+        echo_table(heads, rows, drop)
     return None
 
 
@@ -96,13 +101,13 @@ def headline(now: Sight, rates: Mapping[str, float]) -> str:
     return f"{waiting:,} waiting, {held:,} held, {len(now.workers)} worker processes; {ends or 'nothing has ended yet'}"
 
 
-def _tables(now: Sight) -> list[tuple[tuple[str, ...], list[tuple[str, ...]]]]:
-    tables: list[tuple[tuple[str, ...], list[tuple[str, ...]]]] = []
+def _tables(now: Sight) -> list[tuple[tuple[str, ...], list[tuple[str, ...]], tuple[str, ...]]]:
+    tables: list[tuple[tuple[str, ...], list[tuple[str, ...]], tuple[str, ...]]] = []
     if now.queues:
-        tables.append((QUEUE_HEADS, [queue_row(queue) for queue in now.queues]))
+        tables.append((QUEUE_HEADS, [queue_row(queue) for queue in now.queues], QUEUE_DROP))
     if now.workers:
         busiest = sorted(now.workers, key=lambda worker: (-len(worker.running), -worker.held, worker.name))
-        tables.append((WORKER_HEADS, [worker_row(worker) for worker in busiest[:MOST_WORKERS]]))
+        tables.append((WORKER_HEADS, [worker_row(worker) for worker in busiest[:MAX_WORKERS]], WORKER_DROP))
     return tables
 
 
@@ -120,7 +125,7 @@ def _show(fleet: Fleet, before: Sight, interval: float) -> None:
             except BrokerError as error:
                 from rich.text import Text
 
-                live.update(Text(f"{error}; trying again"), refresh=True)
+                live.update(Text(printable(f"{error}; trying again")), refresh=True)
             time.sleep(interval)
 
 
@@ -129,6 +134,6 @@ def _screen(now: Sight, before: Sight) -> Any:
     from rich.text import Text
 
     parts: list[Any] = [Text(headline(now, now.rates(before)), "bold"), Text()]
-    for heads, rows in _tables(now):
-        parts += [table_of(heads, rows), Text()]
+    for heads, rows, drop in _tables(now):
+        parts += [table_of(heads, rows, drop), Text()]
     return Group(*parts)

@@ -6,10 +6,12 @@ import platform
 
 import click
 
+from task_workers.cli.terminal import say
+
 
 @click.command("version")
 def command() -> None:
     """The version."""
     from orchestrator import __version__
 
-    click.echo(f"orchestrator {__version__} (Python {platform.python_version()})")
+    say(f"orchestrator {__version__} (Python {platform.python_version()})")

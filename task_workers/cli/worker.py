@@ -3,184 +3,144 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
 import click
 
-LEVELS = ["debug", "info", "warning", "error", "critical"]
+from task_workers.cli.numbers import Number, Whole
+from task_workers.cli.pool_worker import start
+from task_workers.cli.terminal import say
+from task_workers.flags import Takes, flags_of, values_from
+from task_workers.options import WorkerOptions
+
+VARIABLES: Final = "ORCHESTRATOR_WORKER"
 
 
-@click.command(
+class Word(click.Choice[str]):
+    """One of some words, in any case; also with hyphens: ``fork-server``."""
+
+    def __init__(self, choices: Sequence[str]) -> None:
+        super().__init__(choices, case_sensitive=False)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        return super().convert(value.replace("-", ""), param, ctx)
+
+
+def with_flags(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of a command that are fields of ``WorkerOptions``."""
+    for name, flag in reversed(flags_of(WorkerOptions).items()):
+        function = click.option(
+            *flag.names,
+            name,
+            envvar=flag.variable(VARIABLES),
+            allow_from_autoenv=False,
+            metavar=flag.metavar,
+            help=f"{flag.help}  [default: {flag.default}]" if flag.default else flag.help,
+            **_shape(flag.takes),
+        )(function)
+    return function
+
+
+def _shape(takes: Takes) -> dict[str, Any]:
+    if takes is bool:
+        return {"is_flag": True}
+    if takes is tuple:
+        return {"multiple": True}
+    if isinstance(takes, range):
+        return {"type": Whole(takes.start, takes.stop - 1)}
+    if isinstance(takes, tuple):
+        return {"type": Word(takes)}
+    return {"type": Whole() if takes is int else Number() if takes is float else takes}
+
+
+@click.group(
     "worker",
-    context_settings={"auto_envvar_prefix": "ORCHESTRATOR_WORKER"},
+    invoke_without_command=True,
+    context_settings={"auto_envvar_prefix": VARIABLES},
     epilog="Every option is also a variable: --threads is ORCHESTRATOR_WORKER_THREADS.",
 )
-@click.option(
-    "-A",
-    "--app",
-    "apps",
-    multiple=True,
-    envvar="ORCHESTRATOR_WORKER_APP",
-    help="Module (shop.tasks), file or package whose tasks are run; may be given several times.",
-)
-@click.option(
-    "-c",
-    "--concurrency",
-    type=int,
-    envvar="ORCHESTRATOR_WORKER_CONCURRENCY",
-    help="Child processes.  [default: one per core]",
-)
-@click.option(
-    "-Q", "--queues", envvar="ORCHESTRATOR_WORKER_QUEUES", help="Queues, best first: high,default.  [default: default]"
-)
-@click.option(
-    "--threads",
-    type=int,
-    default=1,
-    show_default=True,
-    envvar="ORCHESTRATOR_WORKER_THREADS",
-    help="Sync calls at once in each child.",
-)
-@click.option(
-    "--async-concurrency",
-    type=int,
-    default=100,
-    show_default=True,
-    envvar="ORCHESTRATOR_WORKER_ASYNC_CONCURRENCY",
-    help="Async calls at once in each child.",
-)
-@click.option(
-    "-n", "--name", envvar="ORCHESTRATOR_WORKER_NAME", help="The worker's name for people.  [default: the machine's]"
-)
-@click.option(
-    "--max-tasks-per-child",
-    type=int,
-    envvar="ORCHESTRATOR_WORKER_MAX_TASKS_PER_CHILD",
-    help="Replace a child after so many calls.",
-)
-@click.option(
-    "--max-memory-per-child",
-    type=float,
-    metavar="MB",
-    envvar="ORCHESTRATOR_WORKER_MAX_MEMORY_PER_CHILD",
-    help="Replace a child whose resident memory exceeds so many MiB.",
-)
-@click.option(
-    "--shutdown-timeout",
-    type=float,
-    metavar="SECONDS",
-    envvar="ORCHESTRATOR_WORKER_SHUTDOWN_TIMEOUT",
-    help="How long running calls may go on after SIGTERM.  [default: 25]",
-)
-@click.option("--burst", is_flag=True, envvar="ORCHESTRATOR_WORKER_BURST", help="Exit when the queues are empty.")
-@click.option(
-    "--reload", is_flag=True, envvar="ORCHESTRATOR_WORKER_RELOAD", help="Restart when source files change (watchfiles)."
-)
-@click.option(
-    "-l",
-    "--loglevel",
-    type=click.Choice(LEVELS, case_sensitive=False),
-    envvar="ORCHESTRATOR_WORKER_LOGLEVEL",
-    help="What is logged.  [default: info]",
-)
-@click.option(
-    "--log-format",
-    type=click.Choice(["text", "json"], case_sensitive=False),
-    envvar="ORCHESTRATOR_WORKER_LOG_FORMAT",
-    help="How lines are written.  [default: text]",
-)
-@click.option(
-    "--metrics-port",
-    type=click.IntRange(0, 65535),
-    metavar="PORT",
-    envvar="ORCHESTRATOR_WORKER_METRICS_PORT",
-    help="Count calls, and show figures for Prometheus at /metrics; 0: a free port.",
-)
-@click.option(
-    "--health-port",
-    type=click.IntRange(0, 65535),
-    metavar="PORT",
-    envvar="ORCHESTRATOR_WORKER_HEALTH_PORT",
-    help="Answer probes at /live and /ready; may be the same port; 0: a free one.",
-)
-@click.option(
-    "--listen",
-    default="127.0.0.1",
-    show_default=True,
-    metavar="ADDRESS",
-    envvar="ORCHESTRATOR_WORKER_LISTEN",
-    help="Address of these ports; 0.0.0.0 in a container.",
-)
+@with_flags
 @click.option("--check", is_flag=True, help="Import the app, list its tasks, test the server, and exit.")
-def command(check: bool, **told: Any) -> None:
-    """Run tasks in worker processes.
+@click.pass_context
+def command(context: click.Context, /, check: bool, **given: Any) -> None:
+    """Run tasks in worker processes; `worker start` runs the flows of a work pool.
 
     \b
     orchestrator worker -A shop.tasks -c 4
     orchestrator worker -A tasks.py -Q high,default --threads 8
+    orchestrator worker start --pool my-pool
 
     SIGTERM and Ctrl-C finish what runs, a second one kills; SIGHUP restarts the children.
     """
-    from orchestrator.fleet import current_fleet
+    if context.invoked_subcommand is None:
+        _work(check, given)
+
+
+command.add_command(start)
+
+
+def _work(check: bool, given: dict[str, Any]) -> None:
+    from orchestrator.client.fleet import current_fleet
+    from orchestrator.client.project import begin_at, pass_to_children
     from orchestrator.settings import current
 
-    options = options_from(told)
+    begin_at(given["apps"])
+    pass_to_children()
+    options = options_from(given)
     if options.reload:
-        from task_workers.reload import check_installed
+        from task_workers.supervisor.reload import check_installed
 
         check_installed()
     if check:
         return _check(options)
     if current().carried:
-        from task_workers.celery_app.command import become_celery_worker
+        from task_workers.celery.command import become_celery_worker
 
+        if not options.burst:
+            wait_for_store(options)
         become_celery_worker(options)
-    from task_workers import logs
-    from task_workers.supervisor import supervise
+    from task_workers.supervisor.child_starter import ChildStarter
 
-    logs.set_up(options.log_level, options.log_format, "worker", worker=options.name)
-    fleet = current_fleet()
+    starter = ChildStarter(options)  # first of all: while it imports the app, this process gets ready
     try:
-        code = supervise(fleet, options)
+        from task_workers import logs
+        from task_workers.supervisor.supervisor import supervise
+
+        logs.set_up(options.log_level, options.log_format, "worker", worker=options.name)
+        fleet = current_fleet()
+        try:
+            code = supervise(fleet, options, starter)
+        finally:
+            fleet.close()
     finally:
-        fleet.close()
+        starter.close()
     sys.exit(code)
 
 
-def options_from(told: dict[str, Any]) -> Any:
+def wait_for_store(options: WorkerOptions) -> None:
+    """Celery waits for its broker by itself; the store is waited for before it is asked to begin."""
+    from orchestrator.client.fleet import current_fleet, use_fleet
+    from orchestrator.client.server_wait import wait_for_server
+    from task_workers import logs
+
+    logs.set_up(options.log_level, options.log_format, "worker", worker=options.name)
+    wait_for_server(current_fleet())
+    if (used := use_fleet(None)) is not None:
+        used.close()
+
+
+def options_from(given: dict[str, Any]) -> WorkerOptions:
     """The options, with the settings' values where a flag is not given. Raises ConfigurationError."""
     from orchestrator.settings import current
-    from task_workers.options import WorkerOptions, queues_from
 
-    settings = current()
-    timeout = told["shutdown_timeout"]
-    given = {
-        "processes": told["concurrency"],
-        "name": told["name"],
-        "max_tasks_per_child": told["max_tasks_per_child"],
-        "max_memory_per_child_mb": told["max_memory_per_child"],
-    }
-    return WorkerOptions(
-        apps=tuple(told["apps"]),
-        queues=queues_from(told["queues"], settings),
-        threads=told["threads"],
-        async_concurrency=told["async_concurrency"],
-        shutdown_timeout_seconds=settings.shutdown_timeout_seconds if timeout is None else timeout,
-        burst=told["burst"],
-        reload=told["reload"],
-        log_level=(told["loglevel"] or settings.log_level).lower(),
-        log_format=(told["log_format"] or settings.log_format).lower(),
-        metrics_port=told["metrics_port"],
-        health_port=told["health_port"],
-        listen=told["listen"],
-        **{name: value for name, value in given.items() if value is not None},
-    )
+    return WorkerOptions(**values_from(WorkerOptions, given, current()))
 
 
-def _check(options: Any) -> None:
-    from orchestrator import registry
+def _check(options: WorkerOptions) -> None:
+    from orchestrator.client.fleet import current_fleet
     from orchestrator.errors import ConfigurationError
-    from orchestrator.fleet import current_fleet
+    from orchestrator.runnables import registry
     from task_workers import banner
     from task_workers.app import import_app
 
@@ -190,8 +150,8 @@ def _check(options: Any) -> None:
         raise ConfigurationError(f"the app {', '.join(options.apps)} has no tasks")
     fleet = current_fleet()
     try:
-        fleet.broker.wires.commands([("PING",)])
-        click.echo(banner.text(fleet, options, registry.keys()))
+        fleet.broker.health.ping()
+        say(banner.text(fleet, options, registry.keys()))
     finally:
         fleet.close()
-    click.echo("all is well")
+    say("all is well")

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from task_workers.cli.at_work import age_text, as_json, ask, echo_json, echo_table, the_fleet, with_yes
+from task_workers.cli.numbers import Number
+from task_workers.cli.session import say_project, the_fleet
+from task_workers.cli.terminal import age_text, as_json, ask, echo_json, echo_table, say, with_yes
 
 if TYPE_CHECKING:
-    from orchestrator.inspection import Answer, WorkerView
+    from orchestrator.inspection import Reply, WorkerView
 
 HEADS = ("PROCESS", "WORKER", "HOST", "PID", "QUEUES", "THREADS", "HELD", "RUNNING", "BEAT", "MEMORY", "STATE")
+DROP = ("THREADS", "BEAT", "MEMORY", "PID", "HOST", "WORKER", "HELD")  # on a narrow terminal, in this order
 NAMES = "A name is a process's, its worker's (-n), or holds * and ?; orders go to the whole worker with its processes."
 
 
@@ -30,11 +33,13 @@ def list_workers(as_json: bool) -> None:
 
     with the_fleet() as fleet:
         found = workers_of(fleet)
+        if not found:
+            say_project(fleet)
     if as_json:
         return echo_json([view.as_json() for view in found])
     if not found:
-        return click.echo("no live workers")
-    return echo_table(HEADS, [row_of(view) for view in found])
+        return say("no live workers")
+    return echo_table(HEADS, [row_of(view) for view in found], DROP)
 
 
 def row_of(view: WorkerView) -> tuple[str, ...]:
@@ -56,7 +61,9 @@ def row_of(view: WorkerView) -> tuple[str, ...]:
 
 @command.command(epilog=NAMES)
 @click.argument("names", nargs=-1)
-@click.option("--timeout", type=float, default=3.0, show_default=True, metavar="SECONDS", help="How long to listen.")
+@click.option(
+    "--timeout", type=Number(0), default=3.0, show_default=True, metavar="SECONDS", help="How long to listen."
+)
 @as_json
 def ping(names: tuple[str, ...], timeout: float, as_json: bool) -> None:
     """Ask workers (all unless named) for a sign of life.
@@ -66,12 +73,12 @@ def ping(names: tuple[str, ...], timeout: float, as_json: bool) -> None:
     from orchestrator.inspection import ping_workers
 
     with the_fleet() as fleet:
-        answers = ping_workers(fleet, names or ("*",), timeout)
+        replies = ping_workers(fleet, names or ("*",), timeout)
     if as_json:
-        echo_json([{"name": answer.name, "seconds": answer.seconds} for answer in answers])
+        echo_json([{"name": reply.name, "seconds": reply.seconds} for reply in replies])
     else:
-        _tell(answers, "answers", "does not answer")
-    _leave(answers)
+        _print(replies, "answers", "does not answer")
+    _leave(replies)
 
 
 @command.command(epilog=NAMES)
@@ -81,9 +88,9 @@ def pause(names: tuple[str, ...]) -> None:
     from orchestrator.inspection import pause_workers
 
     with the_fleet() as fleet:
-        answers = pause_workers(fleet, names)
-    _tell(answers, "takes no new calls", "was asked, and has not said yet that it is paused")
-    _leave(answers)
+        replies = pause_workers(fleet, names)
+    _print(replies, "takes no new calls", "was asked, and has not confirmed yet that it is paused")
+    _leave(replies)
 
 
 @command.command(epilog=NAMES)
@@ -93,9 +100,9 @@ def resume(names: tuple[str, ...]) -> None:
     from orchestrator.inspection import resume_workers
 
     with the_fleet() as fleet:
-        answers = resume_workers(fleet, names)
-    _tell(answers, "takes calls", "was asked, and has not said yet that it goes on")
-    _leave(answers)
+        replies = resume_workers(fleet, names)
+    _print(replies, "takes calls", "was asked, and has not confirmed yet that it goes on")
+    _leave(replies)
 
 
 @command.command(epilog=NAMES)
@@ -104,26 +111,26 @@ def resume(names: tuple[str, ...]) -> None:
 def stop(names: tuple[str, ...], yes: bool) -> None:
     """Ask workers to end as by SIGTERM: running calls are finished, the others handed back."""
     from orchestrator.inspection import stop_workers, workers_of
-    from orchestrator.inspection.workers import chosen
+    from orchestrator.inspection.workers import select_workers
 
     with the_fleet() as fleet:
         if not yes:
-            ask(f"stop {len(chosen(workers_of(fleet), names))} processes?", yes)
+            ask(f"stop {len(select_workers(workers_of(fleet), names))} processes?", yes)
         asked = stop_workers(fleet, names)
     for name in asked:
-        click.echo(f"{name}  was asked to stop")
+        say(f"{name}  was asked to stop")
 
 
-def _tell(answers: Sequence[Answer], good: str, bad: str) -> None:
-    if not answers:
-        click.echo("no live workers")
-    for answer in answers:
-        told = bad if answer.seconds is None else f"{good} ({answer.seconds * 1000:.0f} ms)"
-        click.echo(f"{answer.name}  {told}")
+def _print(replies: Sequence[Reply], good: str, bad: str) -> None:
+    if not replies:
+        say("no live workers")
+    for reply in replies:
+        outcome = bad if reply.seconds is None else f"{good} ({reply.seconds * 1000:.0f} ms)"
+        say(f"{reply.name}  {outcome}")
 
 
-def _leave(answers: Sequence[Answer]) -> None:
-    if not answers:
+def _leave(replies: Sequence[Reply]) -> None:
+    if not replies:
         sys.exit(3)
-    if any(answer.seconds is None for answer in answers):
+    if any(reply.seconds is None for reply in replies):
         sys.exit(1)

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from brokers.contract import Status
+from brokers.messages import Status
 from orchestrator import PrefectFuture, Task
-from orchestrator.fleet import Fleet
+from orchestrator.client.fleet import Fleet
 from task_workers.demo.stdlib_metrics import Handles, Numbers, Package, join, measure, notify, rank
 
 SAMPLE: Final = 100
@@ -36,12 +36,12 @@ class Findings:
 
     def __init__(self, fleet: Fleet, handles: Handles) -> None:
         self._handles = handles
-        self._counts = fleet.broker.counts()
+        self._counts = fleet.broker.figures.ended()
         self.files = handles.files
         self.failed = {path: future for path, future in handles.files.items() if not future.state.is_completed()}
         self.calls = len(self.files) + len(handles.packages) + 2
         everything: list[PrefectFuture[Any]] = [*self.files.values(), *handles.packages, handles.ranking]
-        records = fleet.broker.read([future.run_id for future in everything])
+        records = fleet.broker.records.read([future.run_id for future in everything])
         self.redelivered = sum(record.take_overs > 0 for record in records)
         self.started_again = sum(record.crashes > 0 for record in records)
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from types import FrameType
 
 from orchestrator import PrefectFuture
-from orchestrator.fleet import Fleet
-from orchestrator.throwaway import throwaway_fleet
+from orchestrator.client.fleet import Fleet
+from orchestrator.testing.throwaway import throwaway_fleet
 from task_workers.demo import stdlib_metrics
 from task_workers.demo.checking import Check, Findings, notice_of
 from task_workers.demo.library import OURS, library_files, make_broken_file

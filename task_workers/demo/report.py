@@ -14,7 +14,7 @@ from rich.table import Table
 from task_workers.demo.checking import Check, Findings
 from task_workers.demo.stdlib_metrics import Ranking
 
-MOST_ERRORS: Final = 12
+MAX_ERRORS: Final = 12
 
 
 class Report:
@@ -52,11 +52,11 @@ class Report:
     def failures(self, found: Findings) -> None:
         """The files that do not parse."""
         self.say(f"{len(found.failed)} files do not parse:")
-        for path, future in list(found.failed.items())[:MOST_ERRORS]:
+        for path, future in list(found.failed.items())[:MAX_ERRORS]:
             state = future.state
             self.say(f"  {'/'.join(Path(path).parts[-3:])}: {state.message} ({state.run_count} attempts)")
-        if len(found.failed) > MOST_ERRORS:
-            self.say(f"  and {len(found.failed) - MOST_ERRORS} more")
+        if len(found.failed) > MAX_ERRORS:
+            self.say(f"  and {len(found.failed) - MAX_ERRORS} more")
 
     def murder(self, killed: int | None, found: Findings) -> None:
         """What became of the calls of the process that was killed."""

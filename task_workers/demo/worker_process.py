@@ -15,8 +15,8 @@ from types import TracebackType
 from typing import Any, Final
 
 from orchestrator import PrefectFuture
+from orchestrator.client.fleet import Fleet
 from orchestrator.errors import OrchestratorError
-from orchestrator.fleet import Fleet
 
 START_SECONDS: Final = 60.0
 STOP_SECONDS: Final = 10.0

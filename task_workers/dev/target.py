@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from orchestrator.errors import ConfigurationError
-from task_workers.app import module_of_path
+from orchestrator.runnables.identity import module_of_path
 
 WEB_FILES: Final = ("app.py", "main.py", "asgi.py", "web.py")
 ATTRIBUTE: Final = "app"
@@ -119,8 +119,6 @@ def _web_in(file: Path) -> WebApp | None:
     if not any(_binds(node) for node in _parsed(file).body):
         return None
     root, module = module_of_path(file)
-    if module.endswith(".__init__"):
-        module = module.removesuffix(".__init__")
     try:
         probed = subprocess.run(
             [sys.executable, "-c", PROBE, str(root), module, ATTRIBUTE],

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.fleet import Fleet, use_fleet
-from orchestrator.settings import use
-from tests.conftest import program_or_skip, running
+from orchestrator.client.fleet import Fleet
+from tests.conftest import program_or_skip
 from tests.support.celery_engine import CeleryWorker
+from tests.support.command_line import command_on
 from tests.support.engines import ROOT, Engine, celery_over_amqp, celery_over_redis, environment_of
+from tests.support.fleets import fleet_of
 from tests.support.servers import ServerProcess
 
 APP = "tests.support.app_for_workers"
@@ -35,21 +36,11 @@ def server_program() -> Path:
     return program_or_skip("embedded")
 
 
-@pytest.fixture(scope="session")
-def server(server_program: Path) -> Iterator[ServerProcess]:
-    """A running server of that program."""
-    yield from running(server_program)
-
-
 @pytest.fixture
 def fleet(engine: Engine, server: ServerProcess, namespace: str) -> Iterator[Fleet]:
     settings = engine.settings(server, namespace, **QUICK)
-    made = Fleet(settings)
-    before = use_fleet(made)
-    with use(settings):
+    with fleet_of(settings) as made:
         yield made
-    use_fleet(before)
-    made.close()
 
 
 @pytest.fixture
@@ -58,7 +49,7 @@ def start_celery(fleet: Fleet) -> Iterator[StartCelery]:
     started: list[CeleryWorker] = []
 
     def start(
-        *options: str, apps: str = APP, queues: str = "default", application: str = "task_workers.celery_app"
+        *options: str, apps: str = APP, queues: str = "default", application: str = "task_workers.celery"
     ) -> CeleryWorker:
         node = f"w{secrets.token_hex(4)}@test"
         environment = {
@@ -73,17 +64,18 @@ def start_celery(fleet: Fleet) -> Iterator[StartCelery]:
 
     yield start
     for worker in started:
-        worker.stop()
+        worker.retire()
 
 
 @pytest.fixture
 def run(fleet: Fleet) -> Run:
-    """A command (``celery ...`` or ``orchestrator ...``) with this fleet's settings."""
+    """A command (``celery ...`` or ``orchestrator ...``) with this fleet's settings; ours run in this process."""
 
-    def run_one(program: str, *arguments: str, application: str = "task_workers.celery_app") -> object:
-        command = [sys.executable, "-m", program, *(["-A", application] if program == "celery" else []), *arguments]
+    def run_one(program: str, *arguments: str, application: str = "task_workers.celery") -> object:
+        if program == "orchestrator":
+            return command_on(fleet)(*arguments)
         return subprocess.run(
-            command,
+            [sys.executable, "-m", "celery", "-A", application, *arguments],
             env=environment_of(fleet.settings),
             cwd=ROOT,
             capture_output=True,

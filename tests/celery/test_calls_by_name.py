@@ -12,12 +12,11 @@ import pytest
 from celery import Celery, group
 from kombu import Queue
 
-from orchestrator.fleet import Fleet, use_fleet
-from orchestrator.settings import use
-from tests.conftest import program_or_skip
+from orchestrator.client.fleet import Fleet
 from tests.support.apps import by_name
 from tests.support.celery_engine import CeleryWorker
 from tests.support.engines import ROOT, Engine, celery_over_amqp, celery_over_redis
+from tests.support.fleets import fleet_of
 from tests.support.foreign_shop import ForeignShop, redis_broker
 from tests.support.servers import ServerProcess
 from tests.support.waiting import wait_until
@@ -25,18 +24,6 @@ from tests.support.waiting import wait_until
 pytestmark = pytest.mark.behaviour
 PATIENCE = 40.0
 APP = by_name.__name__
-
-
-@pytest.fixture(scope="module")
-def server_program() -> Path:
-    return program_or_skip("embedded")
-
-
-@pytest.fixture(scope="module")
-def server(server_program: Path) -> Iterator[ServerProcess]:
-    process = ServerProcess(server_program).start()
-    yield process
-    process.close()
 
 
 @pytest.fixture(scope="module", params=["redis", "amqp"])
@@ -50,17 +37,13 @@ def engine(request: pytest.FixtureRequest) -> Engine:
 def fleet(engine: Engine, server: ServerProcess) -> Iterator[Fleet]:
     namespace = f"by-name-{engine.name[-4:]}"
     settings = engine.settings(server, namespace, celery_result_backend=redis_broker(server, 5))
-    made = Fleet(settings)
-    before = use_fleet(made)
-    with use(settings):
+    with fleet_of(settings) as made:
         yield made
-    use_fleet(before)
-    made.close()
 
 
 @pytest.fixture(scope="module")
 def worker(engine: Engine, fleet: Fleet) -> Iterator[CeleryWorker]:
-    """``celery -A task_workers.celery_app worker`` with a result backend."""
+    """``celery -A task_workers.celery worker`` with a result backend."""
     started = engine.start_worker(fleet.settings, APP, threads=1)
     yield started  # type: ignore[misc]
     started.stop()

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from kombu import Connection
 
-from brokers.celery.broker import CarriedBroker
+from brokers.celery.broker import CeleryBroker
 from brokers.celery.topology import DELIVERY_LIMIT, kombu_url
-from brokers.contract import Status
+from brokers.messages import Status
+from orchestrator.client.fleet import Fleet
 from orchestrator.errors import RunCancelled, RunCrashed
-from orchestrator.fleet import Fleet
 from tests.celery.conftest import APP, Run, StartCelery
 from tests.support import app_for_workers as app
 from tests.support.engines import environment_of
@@ -75,11 +75,11 @@ def test_a_call_that_outlives_the_shutdown_timeout_is_handed_back_uncharged(
     wait_note(tmp_path, "long begins")
     first.terminate()
     assert first.wait(PATIENCE) == 1, first.output
-    record = fleet.broker.read([future.run_id])[0]
+    record = fleet.broker.records.read([future.run_id])[0]
     assert record.crashes == 0
     start_worker("-c", "1")
     assert future.result(timeout=PATIENCE) == "long"
-    assert fleet.broker.read([future.run_id])[0].crashes == 0
+    assert fleet.broker.records.read([future.run_id])[0].crashes == 0
 
 
 def test_burst_ends_when_the_queues_are_empty_and_children_are_replaced_on_the_way(
@@ -88,7 +88,9 @@ def test_burst_ends_when_the_queues_are_empty_and_children_are_replaced_on_the_w
     futures = [app.sleep_and_note.delay(str(tmp_path), f"call {n}", 0.0) for n in range(30)]
     worker = start_worker("-c", "2", "--max-tasks-per-child", "4", "--burst", ready=False)
     assert worker.wait(PATIENCE) == 0, worker.output
-    assert {record.status for record in fleet.broker.read([future.run_id for future in futures])} == {Status.COMPLETED}
+    assert {record.status for record in fleet.broker.records.read([future.run_id for future in futures])} == {
+        Status.COMPLETED
+    }
     assert begun(tmp_path) == {f"call {n}": 1 for n in range(30)}
 
 
@@ -103,6 +105,22 @@ def test_check_and_workers_ls_know_the_celery_workers(fleet: Fleet, start_celery
     assert {int(row["pid"]) for row in rows} == set(worker.children())
     assert {(row["worker"], *row["queues"], row["engine"]) for row in rows} == {(worker.node, "default", "celery")}
     assert all(f"{APP}.add" in row["tasks"] for row in rows)
+
+
+def test_messages_that_the_broker_has_lost_are_sent_again(fleet: Fleet, start_celery: StartCelery, run: Run) -> None:
+    broker = fleet.broker
+    assert isinstance(broker, CeleryBroker)
+    assert fleet.settings.broker_url is not None
+    single, many = app.add.delay(1, 2), app.add.map(range(40), [1] * 40)
+    with Connection(kombu_url(fleet.settings.broker_url)) as connection:
+        broker.topology.queue(broker.topology.name("default"))(connection.channel()).purge()
+    start_celery("-c", "1")
+    assert app.add.delay(3, 4).result(timeout=PATIENCE) == 7
+    assert single.state.is_pending(), "no worker hears of it"
+    assert "there is no queue" in run("orchestrator", "queues", "republish", "defualt").stderr
+    assert run("orchestrator", "queues", "republish", "default").stdout == "the messages of 41 calls are sent again\n"
+    assert single.result(timeout=PATIENCE) == 3
+    assert many.result(timeout=PATIENCE) == [number + 1 for number in range(40)]
 
 
 def test_queues_and_workers_are_steered_as_far_as_celery_lets_us(
@@ -163,7 +181,7 @@ def test_a_message_that_rabbitmq_has_delivered_too_often_takes_its_call_to_the_d
 ) -> None:
     assert fleet.settings.broker_url is not None
     broker = fleet.broker
-    assert isinstance(broker, CarriedBroker)
+    assert isinstance(broker, CeleryBroker)
     if not broker.topology.amqp:
         pytest.skip("only RabbitMQ counts deliveries")
     future = app.add.delay(20, 3)
@@ -184,8 +202,8 @@ def test_a_message_that_rabbitmq_has_delivered_too_often_takes_its_call_to_the_d
     start_celery("-c", "1")
     with pytest.raises(RunCrashed, match="delivered too often"):
         future.result(timeout=PATIENCE)
-    assert fleet.broker.dead_letters() == [future.run_id]
-    assert fleet.broker.replay([future.run_id]) == [future.run_id]
+    assert fleet.broker.dead_letters.newest() == [future.run_id]
+    assert fleet.broker.runs.replay([future.run_id]) == [future.run_id]
     future.reopen()
     assert future.result(timeout=PATIENCE) == 23
 
@@ -204,7 +222,7 @@ def test_a_worker_that_is_told_to_stop_at_once_hands_back_what_runs_uncharged(
     assert status == 1 or how == signal.SIGQUIT, first.output  # Celery's own way to stop has Celery's own status
     start_worker("-c", "1")
     assert future.result(timeout=PATIENCE) == "long"
-    assert fleet.broker.read([future.run_id])[0].crashes == 0
+    assert fleet.broker.records.read([future.run_id])[0].crashes == 0
 
 
 def test_a_child_that_gets_sigterm_itself_is_replaced_and_its_call_handed_back_uncharged(
@@ -214,4 +232,4 @@ def test_a_child_that_gets_sigterm_itself_is_replaced_and_its_call_handed_back_u
     future = app.sleep_if_first.delay(str(tmp_path), "long")
     os.kill(wait_note(tmp_path, "long begins"), signal.SIGTERM)  # systemd does, to the whole group of a service
     assert future.result(timeout=PATIENCE) == "long"
-    assert fleet.broker.read([future.run_id])[0].crashes == 0
+    assert fleet.broker.records.read([future.run_id])[0].crashes == 0

@@ -13,20 +13,23 @@ from pathlib import Path
 
 import pytest
 
-from brokers.celery.broker import CarriedBroker
-from brokers.contract import Status
+from brokers.celery.broker import CeleryBroker
+from brokers.messages import Status
+from orchestrator.client.fleet import Fleet
 from orchestrator.errors import BrokerUnavailable, RunCancelled, RunCrashed, TaskTimeout
-from orchestrator.fleet import Fleet, use_fleet
 from orchestrator.futures import wait
-from orchestrator.settings import Settings, use
+from orchestrator.settings import Settings
 from tests.celery.conftest import APP, QUICK
 from tests.support import app_for_workers as app
 from tests.support.celery_engine import CeleryWorker
 from tests.support.engines import ROOT, Engine, celery_over_amqp, environment_of
+from tests.support.fleets import fleet_of
 from tests.support.rabbitmq import RabbitMQ, is_installed
 from tests.support.servers import ServerProcess
 from tests.support.waiting import wait_until
 from tests.support.worker_process import notes, wait_note
+
+pytestmark = pytest.mark.smoke  # how engine 2 loses nothing is proven over both of its brokers, always
 
 Start = Callable[..., CeleryWorker]
 
@@ -37,12 +40,8 @@ def fleet(engine: Engine, server: ServerProcess, namespace: str) -> Iterator[Fle
 
 
 def _fleet(settings: Settings) -> Iterator[Fleet]:
-    made = Fleet(settings)
-    before = use_fleet(made)
-    with use(settings):
+    with fleet_of(settings) as made:
         yield made
-    use_fleet(before)
-    made.close()
 
 
 @pytest.fixture
@@ -57,7 +56,7 @@ def start(engine: Engine) -> Iterator[Start]:
 
     yield start_one
     for worker in started:
-        worker.stop()
+        worker.retire()
 
 
 def records(server: ServerProcess, fleet: Fleet) -> list[bytes]:
@@ -67,7 +66,7 @@ def records(server: ServerProcess, fleet: Fleet) -> list[bytes]:
 
 
 def crashes(fleet: Fleet, run_id: str) -> int:
-    return fleet.broker.read([run_id])[0].crashes
+    return fleet.broker.records.read([run_id])[0].crashes
 
 
 def test_a_child_is_killed_amid_a_batch(fleet: Fleet, start: Start, tmp_path: Path) -> None:
@@ -105,9 +104,9 @@ def test_a_poisonous_call_ends_among_the_dead_letters_and_its_neighbours_complet
         poison.result(timeout=90)
     assert [future.result(timeout=60) for future in [*before, *after]] == [*range(1, 21)] * 2
     assert notes(tmp_path).count("poison in") == 3
-    assert fleet.broker.dead_letters() == [poison.run_id]
+    assert fleet.broker.dead_letters.newest() == [poison.run_id]
     (tmp_path / "antidote").touch()
-    assert fleet.broker.replay([poison.run_id]) == [poison.run_id]
+    assert fleet.broker.runs.replay([poison.run_id]) == [poison.run_id]
     poison.reopen()
     assert poison.result(timeout=40) == "cured"
 
@@ -147,7 +146,7 @@ def test_a_sleeping_call_is_interrupted_when_it_is_cancelled_and_its_process_goe
     process = wait_note(tmp_path, "nap begins")
     assert future.cancel()
     with pytest.raises(RunCancelled):
-        future.result(timeout=20)
+        future.result(timeout=60)
     assert app.which_process.submit().result(timeout=40) == process
 
 
@@ -175,16 +174,16 @@ def test_a_sender_that_dies_between_record_and_message_leaves_a_call_that_runs(f
     assert died.returncode == 9
     (key,) = fleet.broker.wires.commands([("ZRANGE", fleet.broker.keys.prefix + "unpublished", 0, -1)])
     (run_id,) = [run.decode() for run in key]
-    assert fleet.broker.read([run_id])[0].status == Status.QUEUED
+    assert fleet.broker.records.read([run_id])[0].status == Status.QUEUED
     start(fleet, threads=1)
-    wait_until(lambda: fleet.broker.read([run_id])[0].status == Status.COMPLETED, 40, "somebody publishes it")
+    wait_until(lambda: fleet.broker.records.read([run_id])[0].status == Status.COMPLETED, 40, "somebody publishes it")
 
 
 def test_a_call_whose_message_cannot_be_published_is_not_kept(
     fleet: Fleet, server: ServerProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broker = fleet.broker
-    assert isinstance(broker, CarriedBroker)
+    assert isinstance(broker, CeleryBroker)
 
     def refuse(messages: object) -> None:
         raise BrokerUnavailable("the broker went away this moment")

@@ -15,13 +15,12 @@ import pytest
 from celery.signals import before_task_publish
 from kombu import Queue
 
+from orchestrator.client.fleet import Fleet
 from orchestrator.errors import BrokerRefused, BrokerUnavailable, RunCrashed
-from orchestrator.fleet import Fleet, use_fleet
 from orchestrator.futures import PrefectFuture
-from orchestrator.settings import use
-from tests.conftest import program_or_skip
 from tests.support import app_for_workers as ours
 from tests.support.engines import ROOT, environment_of, redis_fleet
+from tests.support.fleets import fleet_of
 from tests.support.foreign_shop import ForeignShop, redis_broker
 from tests.support.rabbitmq import RabbitMQ
 from tests.support.servers import ServerProcess
@@ -30,11 +29,6 @@ from tests.support.waiting import wait_until
 pytestmark = pytest.mark.behaviour
 PATIENCE = 40.0
 BUDGET_SECONDS = 4.0  # the promise is 2 s; this machine may be busy
-
-
-@pytest.fixture(scope="module")
-def server_program() -> Path:
-    return program_or_skip("embedded")
 
 
 @pytest.fixture
@@ -60,12 +54,8 @@ def store(start_server: Callable[[], ServerProcess]) -> ServerProcess:
 @pytest.fixture
 def fleet(store: ServerProcess) -> Iterator[Fleet]:
     settings = redis_fleet().settings(store, "faults")
-    made = Fleet(settings)
-    before = use_fleet(made)
-    with use(settings):
+    with fleet_of(settings) as made:
         yield made
-    use_fleet(before)
-    made.close()
 
 
 @pytest.fixture
@@ -186,10 +176,10 @@ def test_a_run_whose_sender_dies_before_the_message_is_sent_does_not_wait_for_ev
     shop = ForeignShop(redis_broker(start_server()))
     future = PrefectFuture(run_dying_client(fleet, shop, "before the message"))
     assert future.state.is_pending()
-    fleet.broker.move()
+    fleet.broker.runs.move_due()
     assert future.state.is_pending()  # it might still be on its way
     fleet.broker.wires.commands([("ZADD", "{faults}:expiring", "1", future.run_id)])  # time passes
-    fleet.broker.move()
+    fleet.broker.runs.move_due()
     with pytest.raises(RunCrashed, match="lost on the way"):
         future.result(timeout=PATIENCE)
 

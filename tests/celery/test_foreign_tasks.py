@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,13 +11,12 @@ from pathlib import Path
 import pytest
 
 from orchestrator import flow
+from orchestrator.client.fleet import Fleet
 from orchestrator.errors import RemoteTraceback, RunCancelled, RunCrashed, SerializationError, UpstreamTaskError
-from orchestrator.fleet import Fleet, use_fleet
 from orchestrator.futures import PrefectFuture, as_completed, wait
-from orchestrator.settings import use
-from tests.conftest import program_or_skip
 from tests.support import app_for_workers as ours
 from tests.support.engines import Worker, redis_fleet
+from tests.support.fleets import fleet_of
 from tests.support.foreign_shop import ForeignShop, redis_broker
 from tests.support.rabbitmq import RabbitMQ
 from tests.support.servers import ServerProcess
@@ -33,21 +33,9 @@ told_by_workers = pytest.mark.parametrize("shop", ["redis, told", "amqp, told"],
 
 
 @pytest.fixture(scope="module")
-def server_program() -> Path:
-    return program_or_skip("embedded")
-
-
-@pytest.fixture(scope="module")
-def fleet(server_program: Path) -> Iterator[Fleet]:
-    server = ServerProcess(server_program).start()
-    settings = redis_fleet().settings(server, "foreign")
-    made = Fleet(settings)
-    before = use_fleet(made)
-    with use(settings):
+def fleet(server: ServerProcess) -> Iterator[Fleet]:
+    with fleet_of(redis_fleet().settings(server, f"foreign-{secrets.token_hex(4)}")) as made:
         yield made
-    use_fleet(before)
-    made.close()
-    server.close()
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +111,18 @@ def test_a_task_that_retries_itself_is_not_over_before_its_last_attempt(shop: Fo
 @but_rpc
 def test_a_task_that_replaces_itself_ends_when_the_other_does(shop: ForeignShop) -> None:
     assert shop.task("replaced").submit(41).result(timeout=PATIENCE) == 42
+
+
+@told_by_workers
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [("not today", "the task raised Ignore('not today')"), ("rejected", "the task raised Reject('no longer wanted')")],
+)
+def test_a_task_that_celery_is_to_ignore_ends_cancelled(shop: ForeignShop, how: str, told: str) -> None:
+    future = shop.task("ignored").submit(how)
+    with pytest.raises(RunCancelled):
+        future.result(timeout=PATIENCE)
+    assert told in str(future.state.message)
 
 
 def test_a_map_comes_back_in_input_order(shop: ForeignShop) -> None:
@@ -257,5 +257,7 @@ def test_the_reason_of_a_crash_is_told(shop: ForeignShop) -> None:
 
 def runs_in(fleet: Fleet) -> int:
     """How many runs the store knows."""
-    (keys,) = fleet.broker.wires.commands([("EVAL", "return #redis.call('KEYS', KEYS[1])", 1, "{foreign}:r:*")])
+    (keys,) = fleet.broker.wires.commands(
+        [("EVAL", "return #redis.call('KEYS', KEYS[1])", 1, f"{fleet.broker.keys.prefix}r:*")]
+    )
     return int(keys)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.fleet import Fleet
+from orchestrator.client.fleet import Fleet
 from orchestrator.futures import wait
 from tests.celery.conftest import StartCelery
 from tests.support.apps import nesting
@@ -45,3 +45,12 @@ def test_waits_within_waits_complete_on_one_place(fleet: Fleet, start_celery: St
 def test_in_other_pools_too(fleet: Fleet, start_celery: StartCelery, pool: str) -> None:
     start_celery("-P", pool, "-c", "1", apps=APP)
     assert [future.result(timeout=90) for future in nesting.five.map(["sync"] * 20)] == [10] * 20
+
+
+@pytest.mark.parametrize("priority", ["high", "low"])
+def test_a_worker_with_one_call_at_a_time_reaches_what_it_holds_unread_of_another_queue(
+    fleet: Fleet, start_celery: StartCelery, priority: str
+) -> None:
+    start_celery("-P", "solo", "-c", "1", apps=APP, queues="default,other")
+    futures = [nesting.five.submit("sync", "other", priority) for _ in range(3)]
+    assert [future.result(timeout=60) for future in futures] == [10] * 3

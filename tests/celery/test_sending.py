@@ -6,16 +6,19 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from brokers.celery.broker import CeleryBroker
+from brokers.celery.messages import Carried
+from orchestrator.client.fleet import Fleet
 from orchestrator.errors import BrokerUnavailable
-from orchestrator.fleet import Fleet, use_fleet
-from orchestrator.settings import Settings, use
+from orchestrator.settings import Settings
 from tests.celery.conftest import StartCelery
 from tests.support import app_for_workers as app
+from tests.support.fleets import fleet_of
 from tests.support.rabbitmq import RabbitMQ, is_installed
 from tests.support.servers import ServerProcess
 from tests.support.waiting import wait_until
@@ -90,12 +93,8 @@ Frozen = tuple[str, Callable[[], None], Callable[[], None]]
 @pytest.fixture
 def own_fleet(frozen: Frozen, server: ServerProcess, namespace: str) -> Iterator[Fleet]:
     settings = Settings(redis_url=server.url, broker_url=f"celery+{frozen[0]}", namespace=namespace)
-    made = Fleet(settings)
-    before = use_fleet(made)
-    with use(settings):
+    with fleet_of(settings) as made:
         yield made
-    use_fleet(before)
-    made.close()
 
 
 def kept(fleet: Fleet) -> list[str]:
@@ -157,3 +156,25 @@ def _sends() -> bool:
         return app.add.delay(1, 2).state.is_pending()
     except BrokerUnavailable:
         return False
+
+
+def test_calls_that_a_worker_had_taken_before_the_broker_failed_are_told(
+    own_fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The broker takes the messages, its confirmation is lost, and a worker is quicker than the withdrawal."""
+    broker = own_fleet.broker
+    assert isinstance(broker, CeleryBroker)
+    publish, claimed = broker.runs.publish, []
+
+    def breaks(calls: Sequence[Carried]) -> None:
+        publish(calls)
+        first = calls[0]
+        deliveries, _ = broker.carrier.claim("worker.1", [first.named])
+        claimed.extend(delivery.run_id for delivery in deliveries)
+        raise BrokerUnavailable("the broker does not answer")
+
+    monkeypatch.setattr(broker.runs, "publish", breaks)
+    with pytest.raises(BrokerUnavailable, match="1 are queued or have begun") as caught:
+        app.add.map(range(3), range(3))
+    assert list(caught.value.queued_run_ids) == claimed
+    assert [key.rpartition(":")[2] for key in kept(own_fleet)] == claimed

@@ -15,8 +15,8 @@ from celery import Celery
 from celery.events.state import State as EventState
 
 from brokers.celery.topology import kombu_url
+from orchestrator.client.fleet import Fleet
 from orchestrator.errors import RunCancelled
-from orchestrator.fleet import Fleet
 from orchestrator.futures import wait
 from tests.celery.conftest import APP, Run, StartCelery
 from tests.support import app_for_workers as app
@@ -103,7 +103,7 @@ def test_control_shutdown_ends_a_worker_warmly(
     start_celery("-c", "1")
     assert [future.result(timeout=PATIENCE) for future in futures] == [f"call {n}" for n in range(12)]
     assert Counter(name for name, _ in told(tmp_path, "begins")) == {f"call {n}": 1 for n in range(12)}
-    assert {record.crashes for record in fleet.broker.read([future.run_id for future in futures])} == {0}
+    assert {record.crashes for record in fleet.broker.records.read([future.run_id for future in futures])} == {0}
 
 
 @pytest.mark.parametrize("terminate", [False, True], ids=["waiting", "running"])
@@ -123,7 +123,7 @@ def test_a_call_that_is_revoked_is_cancelled_and_what_travelled_with_it_runs(
     others = [future for future in [first, *batch] if future is not victim]
     assert wait(others, timeout=PATIENCE).not_done == set()
     assert {future.state.type.value for future in others} == {"COMPLETED"}
-    assert {record.crashes for record in fleet.broker.read([future.run_id for future in others])} == {0}
+    assert {record.crashes for record in fleet.broker.records.read([future.run_id for future in others])} == {0}
 
 
 @contextmanager
@@ -200,7 +200,7 @@ def test_children_that_are_replaced_lose_no_call_and_run_none_twice(
     begun = told(tmp_path, "begins")
     assert Counter(name for name, _ in begun) == {f"call {n}": 1 for n in range(40)}
     assert max(Counter(process for _, process in begun).values()) <= 5
-    assert {record.crashes for record in fleet.broker.read([future.run_id for future in futures])} == {0}
+    assert {record.crashes for record in fleet.broker.records.read([future.run_id for future in futures])} == {0}
 
 
 def test_a_pool_that_is_grown_runs_more_at_once(start_celery: StartCelery, tools: Celery, tmp_path: Path) -> None:

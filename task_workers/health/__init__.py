@@ -1,0 +1,1 @@
+"""How a worker is: probes and metrics over HTTP."""

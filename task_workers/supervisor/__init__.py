@@ -1,0 +1,1 @@
+"""A worker: one supervisor process and its children."""
