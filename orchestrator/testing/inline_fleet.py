@@ -12,24 +12,27 @@ import secrets
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context
-from typing import Any, NamedTuple, NoReturn, cast
+from typing import Any, NamedTuple
 
-from brokers.contract import Delivery, Ending, Envelope, Settlement, Status
-from brokers.redis.broker import RedisBroker
-from brokers.redis.sender import Parcel, Sender
-from brokers.urls import ServerAddress
-from orchestrator.drivers import run_attempt, run_attempt_async
-from orchestrator.engine import Again, Attempt, Verdict
-from orchestrator.errors import BrokerUnavailable
-from orchestrator.fleet import Fleet
+from brokers.base import Broker
+from brokers.memory.broker import MemoryBroker
+from brokers.messages import Ack, AckKind, Delivery, Envelope, Status
+from brokers.parcel import Parcel, Rebind
+from brokers.schema import Extra, ScriptedEnd
+from brokers.sender import Sender
+from orchestrator.client.fleet import Fleet
+from orchestrator.client.open_futures import OpenFutures
+from orchestrator.client.waiting import wait_async, wait_for_all
+from orchestrator.execution.attempt import Attempt
+from orchestrator.execution.drivers import run_attempt, run_attempt_async
+from orchestrator.execution.verdicts import Retry, Verdict
 from orchestrator.futures import PrefectFuture
-from orchestrator.log_shipper import LogShipper
-from orchestrator.serializers import KeyRing
+from orchestrator.observability.log_shipper import LogShipper
+from orchestrator.serializers import CipherRing, KeyRing
 from orchestrator.settings import Settings
-from orchestrator.slots.delivered import Refusal, Unpacker, refused, settlement_for
+from orchestrator.slots.acks import Refusal, ack_for, refused
+from orchestrator.slots.decoding import AttemptBuilder
 from orchestrator.states import State
-from orchestrator.testing.inline_store import InlineLogs, InlineStore
-from orchestrator.waiting import wait_async, wait_for_all
 
 
 class InlineRun(NamedTuple):
@@ -55,42 +58,47 @@ class InlineFleet(Fleet):
     """
 
     def __init__(self, settings: Settings) -> None:
-        super().__init__(settings)
-        self.store = InlineStore(settings.result_ttl_seconds)
-        self.broker = cast(RedisBroker, self.store)  # the verbs that clients and the engine use
-        self.sender = cast(Sender, _AtOnce(self))
-        self.logs = cast(LogShipper, InlineLogs())
+        self._memory = MemoryBroker(settings.result_ttl_seconds)
+        self.store = self._memory.store
         self._ring = KeyRing([secrets.token_bytes(32)])
-        self._unpacker = Unpacker(self)
+        self._secrets = CipherRing([secrets.token_bytes(32)])
+        super().__init__(settings)
+        self._unpacker = AttemptBuilder(self)
 
-    def _locator(self) -> Callable[[], ServerAddress]:
-        def nowhere() -> NoReturn:
-            raise BrokerUnavailable("there is no server inside inline(); use private_fleet() for what needs one")
+    def _connect(self) -> Broker:
+        return self._memory
 
-        return nowhere
+    def _make_sender(self) -> Sender:
+        return _AtOnce(self)
+
+    def _make_open_futures(self) -> OpenFutures:
+        return _OpenFutures(self.broker, self.sender, self.process, self.broker.seconds)
+
+    def _make_logs(self) -> LogShipper:
+        return _LogsWhenRead(self.broker.logs, self.settings.log_lines_per_run)
 
     def key_ring(self) -> KeyRing:
         return self._ring
+
+    def secrets_ring(self) -> CipherRing:
+        return self._secrets
 
     @property
     def ready(self) -> bool:
         return True
 
-    def open_inbox(self) -> str:
-        return self.process
-
     @property
     def runs(self) -> list[InlineRun]:
         """Everything that was sent, in order, with its latest state."""
-        records = list(self.store.records.values())
-        return [InlineRun(record.task or "?", record.run_id, self.latest_state(record.run_id)) for record in records]
+        calls = [run.envelope for run in list(self.store.runs.values())]
+        return [InlineRun(call.task, call.run_id, self.latest_state(call.run_id)) for call in calls]
 
     # -- running what is sent ------------------------------------------------------------------------------------
 
     def run(self, envelope: Envelope) -> str:
         """Run a call in this thread, all attempts; returns its run id (another one for a known idempotency key)."""
-        if (known := self.store.known(envelope)) is not None:
-            return known
+        if (run_id := self.store.add(envelope)) != envelope.run_id:
+            return run_id
         wait_for_all(self._upstreams(envelope), None)
         call = self._accept(envelope)
         while call is not None:
@@ -99,8 +107,8 @@ class InlineFleet(Fleet):
 
     async def arun(self, envelope: Envelope) -> str:
         """:meth:`run` on this event loop; a sync task in a thread beside it."""
-        if (known := self.store.known(envelope)) is not None:
-            return known
+        if (run_id := self.store.add(envelope)) != envelope.run_id:
+            return run_id
         await wait_async(self._upstreams(envelope))
         call = self._accept(envelope)
         while call is not None:
@@ -109,31 +117,17 @@ class InlineFleet(Fleet):
 
     def _upstreams(self, envelope: Envelope) -> list[PrefectFuture[Any]]:
         """Runs it waits for; they have ended, unless another thread is at it."""
-        wanted = (envelope.extras or {}).get("r", ())
+        wanted = (envelope.extras or {}).get(Extra.UPSTREAMS, ())
         return [PrefectFuture(run_id, source=self) for run_id, _ in wanted]
 
     def _accept(self, envelope: Envelope) -> _Accepted | None:
         """The first attempt, or ``None`` when an upstream did not complete."""
-        self.store.note_running(envelope)
-        extras = envelope.extras or {}
-        for run_id, goes_on in extras.get("r", ()):
-            if not goes_on and self.store.status(run_id) != Status.COMPLETED:
-                self._end(envelope.run_id, Status.NOT_READY, b"\0" + run_id.encode())
+        delivery = self.store.begin(envelope.run_id, "inline")
+        for run_id, after_failure in (envelope.extras or {}).get(Extra.UPSTREAMS, ()):
+            if not after_failure and self.broker.records.read([run_id])[0].status != Status.COMPLETED:
+                self._end(envelope.run_id, Status.NOT_READY, ScriptedEnd(run_id).pack())
                 return None
-        return self._attempt(
-            Delivery(
-                f"{envelope.route} inline",
-                envelope.run_id,
-                envelope.task,
-                envelope.body,
-                retries=0,
-                crashes=0,
-                flow_run_id=envelope.flow_run_id,
-                meta=envelope.meta,
-                deliveries=1,
-                upstreams=extras.get("u"),
-            )
-        )
+        return self._attempt(delivery)
 
     def _attempt(self, delivery: Delivery) -> _Accepted | None:
         attempt = self._unpacker.attempt(delivery)
@@ -143,18 +137,18 @@ class InlineFleet(Fleet):
         return _Accepted(delivery, attempt)
 
     def _after(self, call: _Accepted, verdict: Verdict) -> _Accepted | None:
-        if isinstance(verdict, Again):
+        if isinstance(verdict, Retry):
             return self._attempt(call.delivery._replace(retries=call.delivery.retries + 1))
-        self._settle_with(settlement_for(call.delivery, call.attempt, verdict, self))
+        self._settle_with(ack_for(call.delivery, call.attempt, verdict, self))
         return None
 
-    def _settle_with(self, settlement: Settlement) -> None:
-        how = Ending.CRASHED if settlement.how == Ending.DEAD else settlement.how
-        self._end(settlement.run_id, how.encode(), settlement.outcome)
+    def _settle_with(self, ack: Ack) -> None:
+        how = AckKind.CRASHED if ack.how == AckKind.DEAD else ack.how
+        self._end(ack.run_id, how.encode(), ack.outcome)
 
     def _end(self, run_id: str, status: bytes, outcome: bytes) -> None:
         self.store.end(run_id, status, outcome)
-        self._settle(run_id, status, outcome)
+        self.open_futures.settle(run_id, status, outcome)
 
 
 def _drive(attempt: Attempt) -> Verdict:
@@ -183,23 +177,38 @@ def _loop_runs_here() -> bool:
     return True
 
 
-class _AtOnce:
-    """Sends as :class:`brokers.redis.sender.Sender` does, to nobody."""
+class _OpenFutures(OpenFutures):
+    """Ends come in the thread that sends."""
+
+    def open_inbox(self) -> str:
+        return self._process
+
+
+class _AtOnce(Sender):
+    """Sends to nobody: what is sent is run, in the thread or on the loop that sends it."""
 
     def __init__(self, fleet: InlineFleet) -> None:
+        super().__init__(self.send)
         self._fleet = fleet
 
-    def send(self, envelopes: Sequence[Envelope]) -> list[str]:
+    def send(self, envelopes: Sequence[Envelope], rebind: Rebind | None = None) -> list[str]:
         return [self._fleet.run(envelope) for envelope in envelopes]
 
-    def send_soon(self, envelopes: Sequence[Envelope], notify: Callable[[Parcel], None]) -> None:
+    def send_buffered(self, envelopes: Sequence[Envelope], notify: Callable[[Parcel], None]) -> None:
         self.send(envelopes)
 
-    async def asend(self, envelopes: Sequence[Envelope]) -> list[str]:
+    async def asend(self, envelopes: Sequence[Envelope], rebind: Rebind | None = None) -> list[str]:
         return [await self._fleet.arun(envelope) for envelope in envelopes]
 
-    def flush(self) -> None:
+    def flush(self, until: float | None = None, wait_for_room: bool = False) -> None:
         """Nothing ever waits."""
+
+
+class _LogsWhenRead(LogShipper):
+    """Keeps lines until they are read: no thread writes them."""
+
+    def _write_soon(self) -> None:
+        """Whoever reads them writes them first."""
 
 
 __all__ = ["InlineFleet", "InlineRun"]

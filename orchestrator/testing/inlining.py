@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from orchestrator.fleet import use_fleet
-from orchestrator.retries import without_delays
+from orchestrator.client.fleet import use_fleet
+from orchestrator.runnables.retries import without_delays
 from orchestrator.settings import Settings, use
-from orchestrator.task_runners import FleetTaskRunner, every_flow_uses
+from orchestrator.task_runners.choice import every_flow_uses
+from orchestrator.task_runners.fleet_runner import FleetTaskRunner
 from orchestrator.testing.inline_fleet import InlineFleet
 
 

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-from orchestrator import registry
-from orchestrator.fleet import Fleet
-from orchestrator.local_workers import LocalWorkers
+from orchestrator.client.fleet import Fleet
+from orchestrator.runnables import registry
 from orchestrator.slots import SlotsOptions
-from orchestrator.throwaway import throwaway_fleet
+from orchestrator.slots.local_workers import LocalWorkers
+from orchestrator.testing.throwaway import throwaway_fleet
 
 STOP_SECONDS: Final = 5.0
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.fleet import Fleet
+from orchestrator.client.fleet import Fleet
 from orchestrator.testing.inline_fleet import InlineFleet
 from orchestrator.testing.inlining import inline
 from orchestrator.testing.private import private_fleet
-from orchestrator.throwaway import temporary_home
+from orchestrator.testing.throwaway import temporary_home
 
 
 @pytest.fixture(scope="session")

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.behaviour.workers.conftest import fleet, server, start_worker, worker_environment
+from tests.behaviour.workers.conftest import fleet, start_worker, worker_environment
 from tests.conftest import program_or_skip
 
-__all__ = ["fleet", "server", "start_worker", "worker_environment"]
+__all__ = ["fleet", "start_worker", "worker_environment"]
 
 
 @pytest.fixture(scope="session")

@@ -6,8 +6,8 @@ import os
 from types import SimpleNamespace
 from typing import Any
 
-from orchestrator.engine import Again, Behind
-from orchestrator.metrics.cells import (
+from orchestrator.execution.verdicts import Retry, WaitForRun
+from orchestrator.observability.metrics.cells import (
     DURATION,
     OTHER,
     SECONDS,
@@ -20,7 +20,7 @@ from orchestrator.metrics.cells import (
     Figures,
     open_cells,
 )
-from orchestrator.metrics.recording import PRIVATE, CallRecorder
+from orchestrator.observability.metrics.recording import PRIVATE, CallRecorder
 from orchestrator.states import Cancelled, Completed, Failed
 from tests.house.test_cost_of_a_call import function_calls
 
@@ -42,13 +42,13 @@ def read(fd: int) -> Figures:
 def test_what_is_counted_is_read_from_the_other_side() -> None:
     fd = open_cells()
     recorder = CallRecorder(fd)
-    for verdict in (Completed(data=1), Failed(message="x"), Cancelled(), Again(1.0, Failed(message="x"))):
+    for verdict in (Completed(data=1), Failed(message="x"), Cancelled(), Retry(1.0, Failed(message="x"))):
         call = attempt()
         recorder.started(call, None, 0.0)
         recorder.ended(call, verdict, 0.02)
     call = attempt()
     recorder.started(call, None, 0.0)
-    recorder.ended(call, Behind("another"), 0.0)
+    recorder.ended(call, WaitForRun("another"), 0.0)
     counted = read(fd)[("shop.sell", "mail")]
     os.close(fd)
     assert counted.numbers[:6] == [5.0, 0.0, 1.0, 1.0, 1.0, 1.0]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.fleet import Fleet
+from orchestrator.client.fleet import Fleet
 from tests.support import app_for_workers as app
 from tests.support.waiting import wait_until
 from tests.support.worker_process import StartWorker, WorkerProcess
@@ -26,7 +26,7 @@ def test_lines_tell_run_task_and_worker(how: str, fleet: Fleet, start_worker: St
     variables = {"ORCHESTRATOR_LOG_FORMAT": "json"} if how == "variable" else {}
     worker = start_worker("-c", "1", "-n", "oven", *flags, ready=1, **variables)
     run = app.say.delay("hello")
-    assert run.result(timeout=20) == "hello"
+    assert run.result(timeout=60) == "hello"
     wait_until(lambda: '"Completed"' in worker.output, 20, "the end of the run is told")
     worker.terminate()
     assert worker.wait() == 0

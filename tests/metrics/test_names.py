@@ -12,10 +12,10 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from orchestrator.fleet import Fleet
-from orchestrator.metrics import fleet_page, worker_page
-from orchestrator.metrics.cells import Counted
-from orchestrator.metrics.readings import Places, WorkerReading
+from orchestrator.client.fleet import Fleet
+from orchestrator.observability.metrics import fleet_page, worker_page
+from orchestrator.observability.metrics.cells import Counted
+from orchestrator.observability.metrics.readings import Places, WorkerReading
 from tests.support import app_for_workers as app
 
 pytestmark = pytest.mark.needs_server
@@ -132,4 +132,9 @@ def test_every_alert_says_what_it_means_and_how_urgent_it_is() -> None:
     for rule in group["rules"]:
         assert rule["labels"]["severity"] in ("critical", "warning")
         assert rule["annotations"]["summary"].strip()
-    assert {"OrchestratorStoreDown", "OrchestratorNoWorkers", "OrchestratorDeadLetters"} <= set(names)
+    assert {
+        "OrchestratorStoreDown",
+        "OrchestratorNoWorkers",
+        "OrchestratorDeadLetters",
+        "OrchestratorQueuePaused",
+    } <= set(names)

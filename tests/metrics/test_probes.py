@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.client.fleet import Fleet
 from orchestrator.errors import ConfigurationError
-from orchestrator.fleet import Fleet
-from task_workers import vital_signs
-from task_workers.celery_app.command import celery_worker
-from task_workers.doorway import Doorway, json_answer
+from task_workers.celery.command import celery_worker
+from task_workers.health import health as worker_health
+from task_workers.health.health import WorkerHealth
+from task_workers.health.probe_server import ProbeServer, json_answer
 from task_workers.options import WorkerOptions
-from task_workers.vital_signs import VitalSigns
 from tests.support import app_for_workers as app
 from tests.support.scraping import address_of, asked, probed, scraped, value_of
 from tests.support.servers import ServerProcess
@@ -42,7 +42,7 @@ def test_a_worker_is_ready_when_its_child_is_and_not_any_more_while_it_stops(
     assert probed(live)[0] == 200
     (tmp_path / "go").touch()
     assert worker.wait() == 0
-    assert running.result(timeout=20) == "last"
+    assert running.result(timeout=60) == "last"
 
 
 def test_a_worker_whose_store_is_away_is_live_and_not_ready_and_says_so_in_its_figures(
@@ -83,37 +83,40 @@ def test_a_frozen_child_is_not_awake(fleet: Fleet, start_worker: StartWorker) ->
 
 
 def test_a_supervisor_that_loops_no_more_is_not_live(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
-    signs = VitalSigns(fleet, WorkerOptions(("shop",)), lambda: (), lambda: False)
-    signs.looped()
+    signs = WorkerHealth(fleet, WorkerOptions(("shop",)), lambda: (), lambda: False)
+    signs.note_loop()
     assert signs.live()[0] is True
-    monkeypatch.setattr(vital_signs, "LIVE_SECONDS", 0.0)
+    monkeypatch.setattr(worker_health, "LIVE_SECONDS", 0.0)
     well, facts = signs.live()
     assert (well, facts["live"], json_answer(well, facts).status) == (False, False, 503)
 
 
 def test_one_port_may_serve_both_and_another_path_says_what_there_is(fleet: Fleet) -> None:
     options = WorkerOptions(("shop",), metrics_port=0, health_port=0)
-    assert [doorway.paths for doorway in signs_of(fleet, options).doorways()] == [["/live", "/ready"], ["/metrics"]]
-    doorway = Doorway("127.0.0.1", 0, {"/live": lambda accept: json_answer(True, {})})
-    doorway.open()
-    status, text = asked(doorway.url + "/other")
+    assert [probe_server.paths for probe_server in signs_of(fleet, options).probe_servers()] == [
+        ["/live", "/ready"],
+        ["/metrics"],
+    ]
+    probe_server = ProbeServer("127.0.0.1", 0, {"/live": lambda accept: json_answer(True, {})})
+    probe_server.open()
+    status, text = asked(probe_server.url + "/other")
     assert (status, text) == (404, "here are: /live\n")
-    doorway.close()
+    probe_server.close()
 
 
 def test_an_address_may_be_one_of_ipv6() -> None:
     try:
-        doorway = Doorway("::1", 0, {"/live": lambda accept: json_answer(True, {"live": True})})
+        probe_server = ProbeServer("::1", 0, {"/live": lambda accept: json_answer(True, {"live": True})})
     except ConfigurationError:
         pytest.skip("no IPv6 on this machine")
-    doorway.open()
-    assert doorway.url.startswith("http://[::1]:")
-    assert probed(doorway.url + "/live") == (200, {"live": True})
-    doorway.close()
+    probe_server.open()
+    assert probe_server.url.startswith("http://[::1]:")
+    assert probed(probe_server.url + "/live") == (200, {"live": True})
+    probe_server.close()
 
 
-def signs_of(fleet: Fleet, options: WorkerOptions) -> VitalSigns:
-    return VitalSigns(fleet, options, lambda: (), lambda: False)
+def signs_of(fleet: Fleet, options: WorkerOptions) -> WorkerHealth:
+    return WorkerHealth(fleet, options, lambda: (), lambda: False)
 
 
 def test_figures_without_their_library_end_the_worker_with_the_command_that_helps(
@@ -138,7 +141,7 @@ def test_a_celery_worker_says_that_it_has_no_such_ports() -> None:
 def test_a_port_that_is_taken_ends_the_worker_with_one_line(
     fleet: Fleet, worker_environment: dict[str, str], tmp_path: Path
 ) -> None:
-    taken = Doorway("127.0.0.1", 0, {})
+    taken = ProbeServer("127.0.0.1", 0, {})
     port = taken.url.rpartition(":")[2]
     worker = WorkerProcess(tmp_path / "log", worker_environment, *APP, "--health-port", port)
     try:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.fleet import Fleet
+from orchestrator.client.fleet import Fleet
 from orchestrator.states import FAILED
 from tests.support import app_for_workers as app
 from tests.support.scraping import Samples, address_of, scraped, value_of
@@ -35,8 +35,8 @@ def until(url: str, name: str, value: float, **labels: str) -> Samples:
 def test_every_call_is_counted_once_over_all_children(fleet: Fleet, start_worker: StartWorker, tmp_path: Path) -> None:
     worker = start_worker("-c", "2", "--metrics-port", "0", ready=2)
     url = address_of(worker, "/metrics")
-    app.add.map(range(300), 1).result(timeout=30)
-    assert app.fails_first.delay(str(tmp_path)).result(timeout=30) == "the second time"
+    app.add.map(range(300), 1).result(timeout=60)
+    assert app.fails_first.delay(str(tmp_path)).result(timeout=60) == "the second time"
     app.leave.delay(0)
     until(url, "orchestrator_runs_failed_total", 1.0, task=app.leave.task_key)
     page = until(url, "orchestrator_runs_succeeded_total", 300.0, task=ADD, queue="default")
@@ -61,8 +61,8 @@ def test_the_wait_in_the_queue_is_that_of_the_call(fleet: Fleet, start_worker: S
     behind = app.add.delay(1, 1)
     wait_until(lambda: value_of(scraped(url), "orchestrator_queue_oldest_age_seconds", queue="default") > 0.3, 20)
     (tmp_path / "go").touch()
-    assert behind.result(timeout=20) == 2
-    assert blocking.result(timeout=20) == "first"
+    assert behind.result(timeout=60) == 2
+    assert blocking.result(timeout=60) == "first"
     page = until(url, "orchestrator_runs_succeeded_total", 1.0, task=ADD)
     assert value_of(page, "orchestrator_queue_wait_seconds_sum", task=ADD) > 0.3
     assert value_of(page, "orchestrator_run_duration_seconds_sum", task=app.wait_for_sign.task_key) > 0.3
@@ -83,7 +83,7 @@ def test_busy_places_are_told_by_lane(fleet: Fleet, start_worker: StartWorker, t
     assert value_of(page, "orchestrator_worker_slots", lane="sync") == 3
     assert value_of(page, "orchestrator_worker_slots", lane="async") == 7
     (tmp_path / "go").touch()
-    assert [future.result(timeout=20) for future in sync] == ["sync-0", "sync-1"]
+    assert [future.result(timeout=60) for future in sync] == ["sync-0", "sync-1"]
     assert [future.cancel() for future in slow] == [True] * 4
     page = until(url, "orchestrator_runs_cancelled_total", 4.0, task=app.sleep_async.task_key)
     until(url, "orchestrator_worker_slots_busy", 0.0)
@@ -92,11 +92,11 @@ def test_busy_places_are_told_by_lane(fleet: Fleet, start_worker: StartWorker, t
 def test_what_a_dead_child_has_counted_stays(fleet: Fleet, start_worker: StartWorker, tmp_path: Path) -> None:
     worker = start_worker("-c", "1", "--metrics-port", "0", ready=1)
     url = address_of(worker, "/metrics")
-    app.add.map(range(50), 1).result(timeout=30)
+    app.add.map(range(50), 1).result(timeout=60)
     until(url, "orchestrator_runs_succeeded_total", 50.0, task=ADD)
     once = app.sleep_if_first.delay(str(tmp_path), "once")
     os.kill(wait_note(tmp_path, "once begins"), signal.SIGKILL)
-    assert once.result(timeout=30) == "once"
+    assert once.result(timeout=60) == "once"
     page = until(url, "orchestrator_runs_succeeded_total", 1.0, task=app.sleep_if_first.task_key)
     assert value_of(page, "orchestrator_runs_succeeded_total", task=ADD) == 50
     assert value_of(page, "orchestrator_runs_started_total", task=app.sleep_if_first.task_key) == 2
@@ -118,7 +118,7 @@ def test_a_worker_without_the_option_counts_nothing_and_listens_nowhere(
     fleet: Fleet, start_worker: StartWorker
 ) -> None:
     worker = start_worker("-c", "1", ready=1)
-    assert app.add.delay(1, 1).result(timeout=20) == 2
+    assert app.add.delay(1, 1).result(timeout=60) == 2
     assert "http://" not in worker.output
     child = Path(f"/proc/{worker.children()[0]}/maps")
     if child.exists():

@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
-from tests.behaviour.workers.conftest import fleet, server, start_worker
+from tests.behaviour.workers.conftest import fleet, start_worker
 from tests.conftest import program_or_skip
 from tests.support.servers import ServerProcess
 from tests.support.waiting import wait_until
 from tests.support.worker_process import QUICK, ROOT, WorkerProcess, clean_environment
 
-__all__ = ["fleet", "server", "start_worker", "worker_environment"]
+__all__ = ["fleet", "start_worker", "worker_environment"]
 
 SDK = Path(sys.prefix) / "spans"  # see the Makefile
 Span = dict[str, Any]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.fleet import Fleet
+from orchestrator.client.fleet import Fleet
 from tests.support import app_for_workers as plain
 from tests.support.worker_process import ROOT, StartWorker
 from tests.tracing.conftest import Client, Span, SpanFile
@@ -169,7 +169,7 @@ def test_where_opentelemetry_is_not_installed_calls_are_sent_and_run(
 
 def test_as_long_as_no_provider_is_set_nobody_wants_spans(worker_environment: dict[str, str]) -> None:
     code = """
-from orchestrator.tracing.sending import is_wanted
+from orchestrator.observability.tracing.sending import is_wanted
 before = is_wanted()
 from opentelemetry import trace
 imported = is_wanted()

@@ -1,4 +1,4 @@
-"""``celery_task``: a handle on a task that lives only in a Celery application."""
+"""``celery_task``: a handle on a task that exists only in a Celery application."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from orchestrator.binding import Signature, mapped_arguments
-from orchestrator.contrib.celery.shop import Shop, shop_of
-from orchestrator.direct import futures_in
+from orchestrator.contrib.celery.celery_app import CeleryApplication, application_for
+from orchestrator.execution.inline import futures_in
 from orchestrator.futures import PrefectFuture, PrefectFutureList
+from orchestrator.runnables.binding import Signature, mapped_arguments
 
 
 def celery_task(task: Any, app: Any = None, queue: str | None = None, **options: Any) -> CeleryTask:
-    """A handle on a task of an existing Celery application, none of whose code has to change.
+    """A handle on a task of an existing Celery application, whose code need not change.
 
     >>> from celery import Celery
     >>> charge = celery_task("shop.tasks.charge", app=Celery("shop", broker="memory://"), queue="payments")
@@ -23,11 +23,11 @@ def celery_task(task: Any, app: Any = None, queue: str | None = None, **options:
     Args:
         task: its name, or the Celery task itself.
         app: the application; needed with a name. A bare ``Celery(broker=..., backend=...)`` will do.
-        queue: where its messages go; unset: where the application's routes send them.
+        queue: the queue of its messages; unset: as the application routes them.
         options: further options of ``Celery.send_task`` for every call, such as ``serializer`` or ``priority``.
 
     Raises:
-        TypeError: there is no application, or an option that a run of ours cannot have.
+        TypeError: no application was given, or an option that is reserved.
     """
     name, app = (task, app) if isinstance(task, str) else (getattr(task, "name", None), app or task.app)
     if not isinstance(name, str) or not name:
@@ -40,15 +40,15 @@ def celery_task(task: Any, app: Any = None, queue: str | None = None, **options:
 
 
 class CeleryTask:
-    """Sends a task of a Celery application as Celery does, and gives our futures. Made by :func:`celery_task`.
+    """Sends a task of a Celery application as Celery does, and returns our futures. Made by :func:`celery_task`.
 
-    The run is written down in the store before its message is sent, under one id for both: ``future.task_run_id`` is
-    Celery's task id. Its state, result and failure are there for every process, as those of our own tasks are.
+    The run is recorded in the store before its message is sent, under one id for both: ``future.task_run_id`` is
+    Celery's task id. Every process can read its state, result and error, as with our own tasks.
 
     Attributes:
-        name: of the task.
+        name: the task's name.
         app: the Celery application.
-        options: of ``Celery.send_task``.
+        options: options of ``Celery.send_task``.
     """
 
     def __init__(self, name: str, app: Any, options: Mapping[str, Any]) -> None:
@@ -57,7 +57,7 @@ class CeleryTask:
 
     @property
     def task_key(self) -> str:
-        """The name under which its runs are counted."""
+        """The name under which its runs are recorded."""
         return self.name
 
     def with_options(self, **options: Any) -> CeleryTask:
@@ -65,10 +65,10 @@ class CeleryTask:
         return CeleryTask(self.name, self.app, {**self.options, **_checked(options)})
 
     def submit(self, *args: Any, return_state: bool = False, **kwargs: Any) -> Any:
-        """Send a call; its end is told to this process. Works inside and outside of flows.
+        """Send a call whose outcome is delivered to this process. Works inside and outside of flows.
 
         Args:
-            return_state: wait, and give the final State.
+            return_state: wait, and return the final State.
 
         Returns:
             A :class:`~orchestrator.futures.PrefectFuture`.
@@ -86,7 +86,7 @@ class CeleryTask:
         """One call, and one message, for each element: every iterable argument is zipped, other values are constant.
 
         Raises:
-            MappingMissingIterable, MappingLengthMismatch: see :func:`orchestrator.binding.mapped_arguments`.
+            MappingMissingIterable, MappingLengthMismatch: see :func:`orchestrator.runnables.binding.mapped_arguments`.
         """
         return self._send(list(mapped_arguments(self._signature, args, kwargs)), {}, watched=True)
 
@@ -95,8 +95,8 @@ class CeleryTask:
 
         Raises:
             BrokerUnavailable: within 2 seconds, when the store or the application's broker does not answer. The run is
-                taken back then; should its message have arrived all the same, Celery runs it and nobody hears of it.
-            BrokerRefused: the broker says no.
+                withdrawn then; if its message arrived all the same, Celery runs it and its outcome is discarded.
+            BrokerRefused: the broker rejected the message.
             SerializationError: the application's serializer cannot take the arguments.
         """
         return self.apply_async(args, kwargs)
@@ -117,32 +117,32 @@ class CeleryTask:
         return futures[0]
 
     def future(self, task_run_id: Any) -> PrefectFuture[Any]:
-        """A handle on a run that another process sent and that may be gone.
+        """A future of a run that another process sent; that process may be gone.
 
-        With report_ends() in the application's workers ``PrefectFuture(id)`` is enough. Without, somebody has to watch
-        the result backend: this process does, from now on.
+        With report_ends() in the application's workers ``PrefectFuture(id)`` is enough. Without, this
+        process watches the result backend from now on.
         """
-        return self._shop().future(str(task_run_id))
+        return self._application().future(str(task_run_id))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        raise TypeError(f"{self.name} lives in a Celery application and cannot be run here: use submit() or delay()")
+        raise TypeError(f"{self.name} belongs to a Celery application and cannot be run here: use submit() or delay()")
 
     def __repr__(self) -> str:
         return f"<CeleryTask {self.name}>"
 
-    def _shop(self) -> Shop:
-        return shop_of(self.app)
+    def _application(self) -> CeleryApplication:
+        return application_for(self.app)
 
     def _send(
         self, rows: Sequence[tuple[Sequence[Any], Mapping[str, Any]]], options: Mapping[str, Any], watched: bool
     ) -> PrefectFutureList[Any]:
         for args, kwargs in rows:
             self._check_arguments(args, kwargs)
-        return self._shop().send(self.name, rows, {**self.options, **options}, watched)
+        return self._application().send(self.name, rows, {**self.options, **options}, watched)
 
     def _check_arguments(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
         if "wait_for" in kwargs:
-            raise TypeError(f"{self.name} is run by Celery, which cannot wait for other runs: leave wait_for out")
+            raise TypeError(f"{self.name} is run by Celery, which cannot wait for other runs: omit wait_for")
         if futures_in((list(args), dict(kwargs))):
             raise TypeError(
                 f"{self.name} is run by Celery, which knows nothing of futures: pass future.result(), or let a task of "
@@ -153,13 +153,13 @@ class CeleryTask:
 def _checked(options: Mapping[str, Any]) -> dict[str, Any]:
     for name in ("task_id", "producer", "connection", "retry", "reply_to"):
         if name in options:
-            raise TypeError(f"a call through celery_task() cannot have the option {name!r}: it is ours to choose")
+            raise TypeError(f"a call through celery_task() cannot take the option {name!r}: it is set by orchestrator")
     return dict(options)
 
 
 def _any_signature(name: str) -> Signature:
     def anything(*args: Any, **kwargs: Any) -> None:
-        """What Celery will say of the arguments is not known here."""
+        """Accepts everything: Celery alone knows the task's parameters."""
 
     anything.__qualname__ = name
     return Signature(anything)

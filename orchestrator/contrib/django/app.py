@@ -1,7 +1,7 @@
-"""What a worker of a Django project imports: ``orchestrator worker -A orchestrator.contrib.django.app``.
+"""The application of a worker of a Django project: ``orchestrator worker -A orchestrator.contrib.django.app``.
 
 Sets the project up (``DJANGO_SETTINGS_MODULE``), imports the ``tasks`` modules of its applications, and closes database
-connections that are too old before and after every call, as Django does around requests.
+connections past their maximum age before and after every call, as Django does around requests.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ import django
 from django.db import close_old_connections
 from django.utils.module_loading import autodiscover_modules
 
-from orchestrator import events
+from orchestrator.observability import events
 
 django.setup()
 autodiscover_modules("tasks")
-from orchestrator.contrib.django import carrying  # noqa: E402, F401  (Django's own tasks are carried by these)
+from orchestrator.contrib.django import carrying  # noqa: E402, F401  (the tasks that run Django's own)
 
 
-def _tidy_connections(**_: Any) -> None:
-    """Those of this thread. Async tasks have theirs in threads of asgiref's, which Django looks after."""
+def _close_old_connections(**_: Any) -> None:
+    """Close the old connections of this thread; those of async tasks are in asgiref's threads, which Django manages."""
     close_old_connections()
 
 
-events.listen("run.started", _tidy_connections)
-events.listen("run.ended", _tidy_connections)
+events.listen("run.started", _close_old_connections)
+events.listen("run.ended", _close_old_connections)

@@ -1,4 +1,4 @@
-"""A backend for Django's Tasks framework: its tasks are run by our workers."""
+"""A backend for Django's Tasks framework: our workers run its tasks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from django.utils import timezone
 
 from orchestrator import tags
-from orchestrator.contrib.django.carrying import carrier_of
+from orchestrator.contrib.django.carrying import task_for
 from orchestrator.contrib.django.framework import BaseTaskBackend, base, normalize_json, signals
 from orchestrator.contrib.django.results import TAG, result_of
 
@@ -26,11 +26,11 @@ class OrchestratorBackend(BaseTaskBackend):  # type: ignore[misc]
     supports_priority = True
 
     def enqueue(self, task: Any, args: Any, kwargs: Any) -> Any:
-        """Send a call. Raises InvalidTask; BrokerUnavailable within 2 seconds, when the server is not there."""
+        """Send a call. Raises InvalidTask; BrokerUnavailable within 2 seconds, when the store is unreachable."""
         self.validate_task(task)
         plain_args, plain_kwargs = normalize_json(list(args)), normalize_json(dict(kwargs))
         with tags(f"{TAG}{task.module_path}"):
-            future = carrier_of(task).apply_async(
+            future = task_for(task).apply_async(
                 (task.module_path, self.alias, plain_args, plain_kwargs),
                 eta=_aware(task.run_after),
                 priority="high" if task.priority > 0 else "low" if task.priority < 0 else "default",

@@ -9,17 +9,17 @@ from uuid import UUID
 
 from django.utils.module_loading import import_string
 
-from brokers.contract import Status
-from brokers.redis.journal import Journal
+from brokers.messages import Status
 from orchestrator import serializers
+from orchestrator.client.fleet import Fleet, current_fleet
 from orchestrator.contrib.django.framework import base, exceptions
-from orchestrator.envelopes import call_context
 from orchestrator.errors import SerializationError
-from orchestrator.fleet import Fleet, current_fleet
 from orchestrator.inspection.views import RunView, view_of
+from orchestrator.serializers.signing import Parts
 from orchestrator.states import State, StateType
+from orchestrator.submission.signed_calls import call_context
 
-TAG: Final = "django:"  # and the path of the task: known also when the arguments are not kept any more
+TAG: Final = "django:"  # followed by the task's path, which is known even when the arguments are no longer kept
 _STATUSES: Final = {
     StateType.RUNNING: "RUNNING",
     StateType.CANCELLING: "RUNNING",
@@ -31,14 +31,14 @@ _STATUSES: Final = {
 
 
 class Arguments(NamedTuple):
-    """What the carrier was called with, as far as it is kept."""
+    """The arguments of a call, as far as they are kept."""
 
     args: list[Any]
     kwargs: dict[str, Any]
 
 
 def task_at(path: str, alias: str) -> Any:
-    """The task that a path names, for a backend."""
+    """The task at an import path, for a backend."""
     found = import_string(path)
     if not isinstance(found, base.Task):  # the name is the function's own: it was wrapped under another
         return base.Task(func=found, backend=alias)
@@ -46,21 +46,21 @@ def task_at(path: str, alias: str) -> Any:
 
 
 def task_error(error: BaseException) -> Any:
-    """An exception as Django's results tell it."""
+    """An exception in the form of Django's results."""
     kind = type(error)
-    told = "".join(traceback.format_exception(error))
-    return base.TaskError(exception_class_path=f"{kind.__module__}.{kind.__qualname__}", traceback=told)
+    text = "".join(traceback.format_exception(error))
+    return base.TaskError(exception_class_path=f"{kind.__module__}.{kind.__qualname__}", traceback=text)
 
 
 def result_of(run_id: str, alias: str) -> Any:
     """The result of a run.
 
     Raises:
-        TaskResultDoesNotExist: there is none of that id, or it is not one of Django's tasks.
-        BrokerError: the server does not answer.
+        TaskResultDoesNotExist: no run has that id, or it is not a run of Django's tasks.
+        BrokerError: the store does not respond.
     """
     fleet = current_fleet()
-    view, state, body_context = _looked_up(fleet, run_id)
+    view, state, body_context = _read_run(fleet, run_id)
     path = next((tag.removeprefix(TAG) for tag in view.tags if tag.startswith(TAG)), None)
     if path is None:
         raise exceptions.TaskResultDoesNotExist(run_id)
@@ -81,16 +81,16 @@ def result_of(run_id: str, alias: str) -> Any:
         worker_ids=[view.worker or "unknown"] * view.run_count,
     )
     if status == base.TaskResultStatus.SUCCESSFUL:
-        object.__setattr__(result, "_return_value", state.data)  # it is frozen; Django's own backends do it so
+        object.__setattr__(result, "_return_value", state.outcome())  # frozen; Django's own backends do so
     return result
 
 
-def _looked_up(fleet: Fleet, run_id: str) -> tuple[RunView, State[Any], tuple[Any, ...]]:
+def _read_run(fleet: Fleet, run_id: str) -> tuple[RunView, State[Any], Parts]:
     try:
         run_id = str(UUID(run_id))
     except ValueError:
         raise exceptions.TaskResultDoesNotExist(run_id) from None
-    (row,) = Journal(fleet.broker).rows([run_id], fleet.limits.max_bytes)
+    (row,) = fleet.broker.records.rows([run_id], fleet.limits.max_bytes)
     if row.status == Status.UNKNOWN:
         raise exceptions.TaskResultDoesNotExist(run_id)
     return view_of(row), fleet.latest_state(run_id), call_context(row.task, run_id, row.meta)
@@ -103,8 +103,8 @@ def _errors(state: State[Any], status: Any) -> list[Any]:
     return [task_error(error)] if error is not None else []
 
 
-def _arguments(fleet: Fleet, run_id: str, context: tuple[Any, ...]) -> Arguments:
-    (body,) = fleet.broker.wires.commands([("HGET", fleet.broker.keys.record(run_id), "b")])
+def _arguments(fleet: Fleet, run_id: str, context: Parts) -> Arguments:
+    ((body, _),) = fleet.broker.records.bodies([run_id])
     if not body:
         return Arguments([], {})
     try:

@@ -1,7 +1,7 @@
-"""Tasks behind a FastAPI application.
+"""FastAPI: routes and responses for the runs behind an application.
 
-``my_task.delay(...)`` in sync handlers and ``await my_task.adelay(...)`` in async ones need nothing of this. What is
-here is for the clients of such an application, who want to know what became of their calls::
+``my_task.delay(...)`` in sync handlers and ``await my_task.adelay(...)`` in async ones need none of this. This
+package is for the clients of such an application, who ask for the status of their calls::
 
     app = FastAPI(lifespan=lifespan)
     app.include_router(tasks_router("/tasks"))

@@ -1,6 +1,6 @@
-"""For Flask: tasks that run inside the application's context, so that ``current_app`` and extensions work in them.
+"""Flask: tasks that run inside the application context, so that ``current_app`` and extensions work in them.
 
-In place of ``from orchestrator import task``::
+Instead of ``from orchestrator import task``::
 
     from orchestrator.contrib.flask import tasks_of
 

@@ -1,4 +1,4 @@
-"""An application's context around tasks."""
+"""The application context of Flask around tasks."""
 
 from __future__ import annotations
 
@@ -22,14 +22,13 @@ def with_app_context(app: Application) -> Callable[[Callable[P, R]], Callable[P,
     """Run a function inside the context of a Flask application; goes below ``@task``.
 
     Args:
-        app: the application; or a function that makes it; or where to find either, as ``"shop:app"`` or
-            ``"shop:create_app"``, so that the modules need not import each other. It is found, or made, at the first
-            call, once for each process.
+        app: the application; or a factory; or the import path of either, as ``"shop:app"`` or ``"shop:create_app"``,
+            so that the modules need not import each other. It is loaded at the first call, once per process.
     """
-    find = _Finder(app)
+    load = _ApplicationLoader(app)
 
     def wrap(fn: Callable[P, R]) -> Callable[P, R]:
-        wrapped: Callable[P, R] = _wrapped(fn, find)
+        wrapped: Callable[P, R] = _wrapped(fn, load)
         return wrapped
 
     return wrap
@@ -47,52 +46,52 @@ def tasks_of(app: Application) -> Callable[..., Any]:
     return decorator
 
 
-def _wrapped(fn: Any, find: Callable[[], Flask]) -> Any:
+def _wrapped(fn: Any, load: Callable[[], Flask]) -> Any:
     if inspect.iscoroutinefunction(fn):
 
         async def run_async(*args: Any, **kwargs: Any) -> Any:
-            with find().app_context():
+            with load().app_context():
                 return await fn(*args, **kwargs)
 
         return functools.wraps(fn)(run_async)
     if inspect.isgeneratorfunction(fn):
 
         def run_generator(*args: Any, **kwargs: Any) -> Any:
-            with find().app_context():
+            with load().app_context():
                 yield from fn(*args, **kwargs)
 
         return functools.wraps(fn)(run_generator)
     if inspect.isasyncgenfunction(fn):
-        raise TypeError(f"{fn!r} is an async generator: make a list in a coroutine instead")
+        raise TypeError(f"{fn!r} is an async generator: return a list from a coroutine instead")
 
     def run(*args: Any, **kwargs: Any) -> Any:
-        with find().app_context():
+        with load().app_context():
             return fn(*args, **kwargs)
 
     return functools.wraps(fn)(run)
 
 
-class _Finder:
-    """Finds, or makes, an application once."""
+class _ApplicationLoader:
+    """Imports or creates an application once."""
 
     def __init__(self, app: Application) -> None:
-        self._wanted = app
-        self._found: Flask | None = app if isinstance(app, Flask) else None
+        self._source = app
+        self._app: Flask | None = app if isinstance(app, Flask) else None
         self._lock = threading.Lock()
 
     def __call__(self) -> Flask:
-        if self._found is None:
+        if self._app is None:
             with self._lock:
-                if self._found is None:
-                    self._found = _application(self._wanted)
-        return self._found
+                if self._app is None:
+                    self._app = _load(self._source)
+        return self._app
 
 
-def _application(wanted: Any) -> Flask:
-    if isinstance(wanted, str):
-        module, _, name = wanted.partition(":")
-        wanted = getattr(import_module(module), name or "app")
-    app = wanted if isinstance(wanted, Flask) else wanted()
+def _load(source: Any) -> Flask:
+    if isinstance(source, str):
+        module, _, name = source.partition(":")
+        source = getattr(import_module(module), name or "app")
+    app = source if isinstance(source, Flask) else source()
     if not isinstance(app, Flask):
-        raise TypeError(f"{wanted!r} gave {app!r}, which is no Flask application")
+        raise TypeError(f"{source!r} returned {app!r}, which is not a Flask application")
     return app

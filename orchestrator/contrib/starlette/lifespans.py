@@ -1,4 +1,4 @@
-"""What happens before an application serves, and after."""
+"""Connects before an application serves, closes after."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
+from orchestrator.client.fleet import current_fleet, known_fleet, use_fleet
 from orchestrator.errors import BrokerError
-from orchestrator.fleet import current_fleet, known_fleet, use_fleet
 
 log = logging.getLogger("orchestrator.web")
 Lifespan = Callable[[Any], AbstractAsyncContextManager[Any]]
@@ -17,12 +17,12 @@ Lifespan = Callable[[Any], AbstractAsyncContextManager[Any]]
 
 @asynccontextmanager
 async def lifespan(app: Any) -> AsyncIterator[None]:
-    """``FastAPI(lifespan=lifespan)``: connect before the first request, and close in peace at the end.
+    """``FastAPI(lifespan=lifespan)``: connect before the first request, flush and close at shutdown.
 
-    Nothing needs it: without it the first call connects. A server that is not there now is logged, not an error.
+    Optional: without it the first call connects. An unreachable store is logged and no error.
     """
     ours = known_fleet() is None
-    await asyncio.to_thread(_warm)
+    await asyncio.to_thread(_connect)
     try:
         yield
     finally:
@@ -30,7 +30,7 @@ async def lifespan(app: Any) -> AsyncIterator[None]:
 
 
 def lifespan_with(own: Lifespan) -> Lifespan:
-    """``FastAPI(lifespan=lifespan_with(mine))``: ours around yours; the state that yours yields is kept."""
+    """``FastAPI(lifespan=lifespan_with(mine))``: this lifespan around your own; the state that yours yields is kept."""
 
     @asynccontextmanager
     async def both(app: Any) -> AsyncIterator[Any]:
@@ -40,22 +40,22 @@ def lifespan_with(own: Lifespan) -> Lifespan:
     return both
 
 
-def _warm() -> None:
+def _connect() -> None:
     try:
         current_fleet().open_inbox()
     except BrokerError as error:
-        log.warning("calls cannot be taken yet: %s", error)
+        log.warning("cannot send calls yet: %s", error)
 
 
 def _close(ours: bool) -> None:
     fleet = known_fleet()
     if fleet is None:
         return
-    if ours:  # made for this application; whoever calls after this gets a new one
+    if ours:  # created for this application; a later call creates a new one
         fleet.close()
         use_fleet(None)
         return
     try:
         fleet.sender.flush()
     except BrokerError as error:
-        log.warning("not everything could be sent: %s", error)
+        log.warning("could not send all buffered calls: %s", error)

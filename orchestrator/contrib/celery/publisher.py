@@ -1,8 +1,8 @@
-"""One connection of a process to the broker of a Celery application: a send fails within its time.
+"""One connection of a process to the broker of a Celery application; every send has a deadline.
 
 ``Celery.send_task`` makes the message, with the application's serializer, routes and queues. Left to itself it waits up
-to 19 seconds for a broker that is away, and subscribes to a result backend that may be away as well; here it gets a
-connection with deadlines, and the backend is watched by somebody else (``watching``).
+to 19 seconds for an unreachable broker, and subscribes to a result backend that may be unreachable as well; here it
+gets a connection with deadlines, and ``result_watcher`` watches the backend.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ HEADER: Final = "orchestrator_run"  # of a message: the namespace in whose store
 
 
 class Call(NamedTuple):
-    """One message that is to be sent."""
+    """One message to send."""
 
     run_id: str
     args: Sequence[Any]
     kwargs: Mapping[str, Any]
 
 
-class Courier:
-    """Sends messages of one application; for any thread, one at a time.
+class Publisher:
+    """Sends messages of one application. Thread-safe; one send at a time.
 
     Args:
         app: the application.
-        namespace: of the store in which the runs are kept.
+        namespace: the namespace of the store that keeps the runs.
         timeout_seconds: how long a send may take, connecting included.
         connect_timeout_seconds: how long connecting may take.
     """
@@ -49,20 +49,20 @@ class Courier:
         self._channel: Any = None
 
     def check(self) -> None:
-        """Make sure that the broker answers, before anything is written down that will need it.
+        """Check that the broker responds, before runs are recorded that need it.
 
         Raises:
-            BrokerUnavailable: it does not.
+            BrokerUnavailable: it does not respond.
         """
         self._guarded(self._renew_channel)
 
     def send(self, name: str, calls: Sequence[Call], options: Mapping[str, Any], sent: Callable[[str], None]) -> None:
-        """Send all of these; ``sent(run_id)`` is called for each that the broker has taken.
+        """Send all of these; ``sent(run_id)`` is called for each that the broker has accepted.
 
-        A message is never sent twice, since Celery would run it twice: what fails here has failed.
+        A failed send is not repeated, since Celery might run the task twice.
 
         Raises:
-            BrokerUnavailable: the broker did not answer in time; the message that was being sent may have arrived.
+            BrokerUnavailable: the broker did not respond in time; the message that was being sent may have arrived.
             SerializationError: the application's serializer cannot take the arguments.
         """
 
@@ -78,7 +78,7 @@ class Courier:
         self._guarded(send_all)
 
     def revoke(self, run_ids: Sequence[str]) -> None:
-        """Tell the application's workers not to run these. Raises BrokerUnavailable."""
+        """Revoke these in the application's workers. Raises BrokerUnavailable."""
         self._guarded(
             lambda deadline: self._app.control.revoke(
                 list(run_ids), connection=self._open(deadline), terminate=False, reply=False
@@ -112,7 +112,7 @@ class Courier:
             self._lock, self._pid = threading.Lock(), os.getpid()
             self._connection = self._channel = None
         if not self._lock.acquire(timeout=self._timeout):
-            raise BrokerUnavailable(f"{self.where} does not answer: others wait for it too")
+            raise BrokerUnavailable(f"{self.where} does not answer: other threads are waiting for it too")
         try:
             do(deadline)
         except EncodeError as error:
@@ -129,14 +129,14 @@ class Courier:
             self._lock.release()
 
     def _translated(self, error: Exception) -> BrokerError:
-        told = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         if getattr(error, "reply_code", None):  # RabbitMQ's: access refused, a queue that has other arguments, ...
-            return BrokerRefused(f"the Celery application's broker {self.where} says no: {told}")
-        return BrokerUnavailable(f"the Celery application's broker {self.where} does not answer ({told})")
+            return BrokerRefused(f"the Celery application's broker {self.where} refused the message: {text}")
+        return BrokerUnavailable(f"the Celery application's broker {self.where} does not answer ({text})")
 
     @property
     def where(self) -> str:
-        """The broker in messages for people; kombu hides the password."""
+        """The broker's URL for error messages; kombu hides the password."""
         return str(self._app.connection_for_write().as_uri())
 
     @cached_property
@@ -144,7 +144,7 @@ class Courier:
         return str(self._app.connection_for_write().transport.driver_type)
 
     def _renew_channel(self, deadline: float) -> None:
-        """A new channel is a round trip on RabbitMQ and on Redis, and shows whether an old connection is still one."""
+        """Open a new channel: a round trip on RabbitMQ and on Redis, which shows whether the connection is alive."""
         try:
             channel = self._open(deadline).channel()
         except Exception:

@@ -1,4 +1,4 @@
-"""Answers to clients: accepted, unknown, not now."""
+"""Responses to clients: 202 accepted, 404 unknown run, 503 unavailable."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from orchestrator.errors import BrokerError, BrokerUnavailable, QueueFull, Store
 from orchestrator.futures import PrefectFuture
 
 RETRY_AFTER_SECONDS: Final = 5
-NOT_NOW: Final = (BrokerUnavailable, QueueFull, StoreFull)
+UNAVAILABLE: Final = (BrokerUnavailable, QueueFull, StoreFull)
 
 
 class Links(BaseModel):
-    """Where to go on."""
+    """URLs of the run."""
 
     status: str
     events: str
@@ -25,19 +25,19 @@ class Links(BaseModel):
 
 
 class Accepted(BaseModel):
-    """A call was accepted; it runs, or will."""
+    """An accepted call."""
 
     id: str
     links: Links
 
 
 def accepted(future: PrefectFuture[Any], request: Request | None = None, *, prefix: str = "/tasks") -> JSONResponse:
-    """``return accepted(my_task.delay(...))``: 202, with the run's id, and its address in ``Location``.
+    """``return accepted(my_task.delay(...))``: 202 with the run's id; its URL in ``Location``.
 
     Args:
-        future: the handle.
+        future: the future of the call.
         request: needed where the application is mounted below a path (``root_path``).
-        prefix: that of the routes for tasks.
+        prefix: the prefix of the task routes.
     """
     root = request.scope.get("root_path", "") if request is not None else ""
     address = f"{root}{prefix}/{future.run_id}"
@@ -46,8 +46,11 @@ def accepted(future: PrefectFuture[Any], request: Request | None = None, *, pref
     return JSONResponse(body.model_dump(), 202, {"Location": address})
 
 
-def not_now(error: BrokerError) -> JSONResponse:
-    """503 for a call that could not be taken, with ``Retry-After``: nothing was half-sent, so trying again is right."""
+def unavailable(error: BrokerError) -> JSONResponse:
+    """503 with ``Retry-After`` for a call that was not accepted; with run ids for one that may have been."""
+    if error.queued_run_ids or error.doubtful_run_ids:  # a retry might run it twice
+        run_ids = [*error.queued_run_ids, *error.doubtful_run_ids]
+        return JSONResponse({"detail": "the work may have been taken; ask for these runs", "run_ids": run_ids}, 503)
     if isinstance(error, QueueFull):
         detail = "too much is waiting already; try again later"
     else:
@@ -56,16 +59,16 @@ def not_now(error: BrokerError) -> JSONResponse:
 
 
 def no_such_run() -> JSONResponse:
-    """404."""
+    """404 for an unknown or expired run."""
     return JSONResponse({"detail": "there is no such run, or its result has expired"}, 404)
 
 
 def add_exception_handlers(app: Starlette) -> None:
-    """Answer 503 with ``Retry-After``, instead of 500, where the server is away, or it or a queue is full."""
+    """Respond 503 with ``Retry-After`` instead of 500 when the store is unreachable or full, or a queue is full."""
 
-    async def answer(request: Request, error: Exception) -> Response:
+    async def handle(request: Request, error: Exception) -> Response:
         assert isinstance(error, BrokerError)
-        return not_now(error)
+        return unavailable(error)
 
-    for kind in NOT_NOW:
-        app.add_exception_handler(kind, answer)
+    for kind in UNAVAILABLE:
+        app.add_exception_handler(kind, handle)

@@ -13,9 +13,12 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from brokers.embedded import EmbeddedServer, stop_lasting
-from orchestrator.fleet import Fleet, use_fleet
-from orchestrator.settings import Settings, use, variable_of
+from brokers.private_server import EmbeddedServer, stop_lasting
+from orchestrator.client.fleet import Fleet, use_fleet
+from orchestrator.configuration.names import variable_of
+from orchestrator.configuration.profiles_file import PATH_VARIABLE
+from orchestrator.configuration.sources import PROFILE_VARIABLE
+from orchestrator.settings import Settings, use
 
 _SERVERS = ("home", "redis_url", "broker_url")
 
@@ -31,7 +34,7 @@ def throwaway_fleet(**settings: Any) -> Iterator[Fleet]:
     The settings are in the environment as well, so that programs started in the block belong to the same fleet.
     """
     with ExitStack() as stack:
-        values = dict.fromkeys(_SERVERS) | settings
+        values = {"namespace": Settings.model_fields["namespace"].default, **dict.fromkeys(_SERVERS), **settings}
         if not any(values[name] for name in _SERVERS):
             values["home"] = stack.enter_context(temporary_home())
         stack.enter_context(_exported(values))
@@ -60,6 +63,7 @@ def temporary_home() -> Iterator[Path]:
 @contextmanager
 def _exported(settings: Mapping[str, Any]) -> Iterator[None]:
     wanted = {variable_of(name): value for name, value in settings.items()}
+    wanted |= {PATH_VARIABLE: os.devnull, PROFILE_VARIABLE: None}  # a profile of the user holds for none of them
     before = {variable: os.environ.pop(variable, None) for variable in wanted}
     os.environ.update({variable: str(value) for variable, value in wanted.items() if value is not None})
     try:

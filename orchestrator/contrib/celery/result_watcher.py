@@ -1,8 +1,7 @@
-"""The result backend of a Celery application, watched by one thread for all runs that this process has sent.
+"""One thread that watches the result backend of a Celery application for all runs that this process has sent.
 
-Redis and RPC backends push: the thread subscribes and listens. Others are asked now and then, for all open runs at
-once.
-What is heard is settled in the store, where every waiter and every dependant finds it.
+Redis and RPC backends push: the thread subscribes. Others are polled, for all open runs at once. Results are written to
+the store, where every waiter and every dependant finds them.
 """
 
 from __future__ import annotations
@@ -16,24 +15,24 @@ from typing import Any, Final, NamedTuple
 from celery.backends.rpc import RPCBackend
 from celery.states import FAILURE, READY_STATES, REVOKED, SUCCESS
 
-from brokers.contract import SETTLED, Status
-from brokers.redis import away
-from orchestrator.contrib.celery.ends import completed, failed, revoked
+from brokers.messages import FINAL_STATUSES, Status
+from brokers.records import ExternalNote
+from orchestrator.client.fleet import Fleet
+from orchestrator.contrib.celery.outcomes import completed, failed, revoked
 from orchestrator.errors import BrokerError, BrokerUnavailable
-from orchestrator.fleet import Fleet
 
 log = logging.getLogger("orchestrator.celery")
-HEAR_SECONDS: Final = 0.05  # how long a new run may wait until it is subscribed to
-LOOK_AGAIN_SECONDS: Final = 2.0  # a pushed result may be lost; all that is open is asked for
-TIDY_SECONDS: Final = 10.0
-FASTEST_POLL_SECONDS: Final = 0.02
-SLOWEST_POLL_SECONDS: Final = 0.5
-MOST_AT_ONCE: Final = 500
+DRAIN_SECONDS: Final = 0.05  # how long a new run may wait until it is subscribed to
+REREAD_SECONDS: Final = 2.0  # a pushed result may be lost: all open runs are read again
+PRUNE_SECONDS: Final = 10.0
+MIN_POLL_SECONDS: Final = 0.02
+MAX_POLL_SECONDS: Final = 0.5
+BATCH: Final = 500
 PAUSE_SECONDS: Final = 0.5
 
 
 class Ended(NamedTuple):
-    """What a result backend tells of a task."""
+    """A final result in the backend."""
 
     run_id: str
     status: str
@@ -41,12 +40,12 @@ class Ended(NamedTuple):
     traceback: str | None
 
 
-class ResultWatch:
-    """Watches one application's backend.
+class ResultWatcher:
+    """Watches the result backend of one application.
 
     Args:
         app: the application.
-        fleet: where the ends are settled.
+        fleet: the fleet whose store gets the outcomes.
     """
 
     def __init__(self, app: Any, fleet: Fleet) -> None:
@@ -58,28 +57,28 @@ class ResultWatch:
         self._thread: threading.Thread | None = None
         self._listening = threading.Event()
         self._reply_to: str | None = None
-        self._poll_seconds = FASTEST_POLL_SECONDS
-        self._looked_at = self._tidied_at = 0.0
+        self._poll_seconds = MIN_POLL_SECONDS
+        self._read_at = self._pruned_at = 0.0
 
     def add(self, run_ids: Sequence[str]) -> None:
-        """Watch these too."""
+        """Watch these runs too."""
         with self._changed:
             self._new += run_ids
             self._start()
             self._changed.notify_all()
 
     def reply_to(self, timeout_seconds: float) -> str | None:
-        """Where results have to be sent that come as messages (RPC); ``None`` for other backends.
+        """The reply queue of a backend that sends results as messages (RPC); ``None`` for other backends.
 
         Raises:
-            BrokerUnavailable: nobody listens there yet.
+            BrokerUnavailable: the queue is not being consumed yet.
         """
         if not str(self._app.conf.result_backend).startswith("rpc"):
             return None
         with self._changed:
             self._start()
         if not self._listening.wait(timeout_seconds):
-            raise BrokerUnavailable("the Celery application's broker does not answer: nobody could hear the result")
+            raise BrokerUnavailable("the Celery application's broker does not answer: the result could not be received")
         return self._reply_to
 
     # -- the thread ----------------------------------------------------------------------------------------------
@@ -90,7 +89,7 @@ class ResultWatch:
             self._thread.start()
 
     def _run(self) -> None:
-        """Until the backend fails; a new thread then begins with a backend of its own (Celery has one per thread)."""
+        """Watch until the backend fails; a new thread then starts over with its own (Celery has one per thread)."""
         try:
             backend = self._app.backend
             if isinstance(backend, RPCBackend):
@@ -99,12 +98,12 @@ class ResultWatch:
             self._listening.set()
             while True:
                 self._wait_for_work()
-                self._take_new(backend)
-                self._hear(backend)
+                self._watch_new(backend)
+                self._receive(backend)
                 self._settle()
-                self._tidy()
-        except Exception as error:  # whatever the backend raises
-            log.warning("Celery's result backend cannot be watched, and is tried again: %r", error)
+                self._forget_ended()
+        except BaseException as error:  # whatever the backend raises
+            log.warning("cannot watch Celery's result backend, trying again: %r", error)
         self._listening.clear()
         time.sleep(PAUSE_SECONDS)
         with self._changed:
@@ -116,7 +115,7 @@ class ResultWatch:
         with self._changed:
             self._changed.wait_for(lambda: self._new or self._open or self._ended)
 
-    def _take_new(self, backend: Any) -> None:
+    def _watch_new(self, backend: Any) -> None:
         with self._changed:
             new, self._new = [run_id for run_id in self._new if run_id not in self._open], []
         if not new:
@@ -124,16 +123,16 @@ class ResultWatch:
         for run_id in new:
             result = self._open[run_id] = self._app.AsyncResult(run_id, backend=backend)
             if backend.is_async:
-                result.then(self._note_result)
-        self._poll_seconds = FASTEST_POLL_SECONDS
-        self._ask(backend, new)  # they may have ended before anyone listened
+                result.then(self._collect_result)
+        self._poll_seconds = MIN_POLL_SECONDS
+        self._read_results(backend, new)  # they may have ended before the subscription
 
-    def _hear(self, backend: Any) -> None:
+    def _receive(self, backend: Any) -> None:
         if not self._open:
             return
         if backend.is_async:
-            seconds = HEAR_SECONDS
-            for _ in range(MOST_AT_ONCE):  # what has come together is settled together
+            seconds = DRAIN_SECONDS
+            for _ in range(BATCH):  # results that arrive together are written together
                 before = len(self._ended)
                 try:
                     backend.result_consumer.drain_events(timeout=seconds)
@@ -142,17 +141,17 @@ class ResultWatch:
                 if len(self._ended) == before:
                     break
                 seconds = 0.001
-            if time.monotonic() - self._looked_at > LOOK_AGAIN_SECONDS:
-                self._ask(backend, list(self._open))
+            if time.monotonic() - self._read_at > REREAD_SECONDS:
+                self._read_results(backend, list(self._open))
         else:
             with self._changed:
                 self._changed.wait_for(lambda: self._new, self._poll_seconds)
-            self._poll_seconds = min(SLOWEST_POLL_SECONDS, 1.5 * self._poll_seconds)
-            self._ask(backend, list(self._open))
+            self._poll_seconds = min(MAX_POLL_SECONDS, 1.5 * self._poll_seconds)
+            self._read_results(backend, list(self._open))
 
-    def _ask(self, backend: Any, run_ids: Sequence[str]) -> None:
-        """What the backend holds for these."""
-        self._looked_at = time.monotonic()
+    def _read_results(self, backend: Any, run_ids: Sequence[str]) -> None:
+        """Read the stored results of these runs."""
+        self._read_at = time.monotonic()
         for run_id, meta in self._metas(backend, run_ids):
             if meta.get("status") not in READY_STATES:
                 continue
@@ -163,16 +162,16 @@ class ResultWatch:
 
     def _metas(self, backend: Any, run_ids: Sequence[str]) -> Iterable[tuple[str, dict[str, Any]]]:
         if isinstance(backend, RPCBackend):
-            return  # messages wait in the queue
+            return  # results are messages, which wait in the queue
         if hasattr(backend, "get_many"):
-            for first in range(0, len(run_ids), MOST_AT_ONCE):
-                some = set(run_ids[first : first + MOST_AT_ONCE])
+            for first in range(0, len(run_ids), BATCH):
+                some = set(run_ids[first : first + BATCH])
                 yield from backend.get_many(some, interval=0.0, max_iterations=1)
         else:
             for run_id in run_ids:
                 yield run_id, backend.get_task_meta(run_id, cache=False)
 
-    def _note_result(self, result: Any) -> None:
+    def _collect_result(self, result: Any) -> None:
         self._note(Ended(result.id, result.state, result.result, result.traceback))
 
     def _note(self, ended: Ended) -> None:
@@ -186,14 +185,14 @@ class ResultWatch:
         if not ended:
             return
         try:
-            away.note(self._fleet.broker, [self._note_for(end) for end in ended])
+            self._fleet.broker.external_runs.note([self._outcome_of(end) for end in ended])
         except BrokerError as error:
-            log.debug("%d ends of Celery tasks wait for the store: %s", len(ended), error)
+            log.debug("the outcomes of %d Celery tasks wait for the store: %s", len(ended), error)
             time.sleep(PAUSE_SECONDS)
             return
         del self._ended[: len(ended)]
 
-    def _note_for(self, ended: Ended) -> away.AwayNote:
+    def _outcome_of(self, ended: Ended) -> ExternalNote:
         if ended.status == SUCCESS:
             return completed(self._fleet, ended.run_id, ended.result)
         if ended.status == REVOKED:
@@ -201,15 +200,15 @@ class ResultWatch:
         assert ended.status == FAILURE or isinstance(ended.result, BaseException), ended
         return failed(self._fleet, ended.run_id, ended.result, ended.traceback)
 
-    def _tidy(self) -> None:
-        """Runs whose end came another way (a worker's report, cancelled) are not watched any longer."""
-        if time.monotonic() - self._tidied_at < TIDY_SECONDS or not self._open:
+    def _forget_ended(self) -> None:
+        """Stop watching runs that ended another way: reported by a worker, or cancelled."""
+        if time.monotonic() - self._pruned_at < PRUNE_SECONDS or not self._open:
             return
-        self._tidied_at = time.monotonic()
+        self._pruned_at = time.monotonic()
         try:
-            records = self._fleet.broker.read(list(self._open))
+            records = self._fleet.broker.records.read(list(self._open))
         except BrokerError:
             return
         for record in records:
-            if record.status in SETTLED or record.status == Status.UNKNOWN:
+            if record.status in FINAL_STATUSES or record.status == Status.UNKNOWN:
                 self._open.pop(record.run_id, None)
