@@ -33,7 +33,7 @@ def _home() -> Iterator[None]:
 
 @contextmanager
 def _workers() -> Iterator[None]:
-    from orchestrator.fleet import current_fleet
+    from orchestrator.client.fleet import current_fleet
 
     command = [sys.executable, "-m", "orchestrator", "worker", "-A", "benchmarks.tasks", "-c", str(WORKERS)]
     worker = subprocess.Popen([*command, "-l", "warning"], cwd=Path(__file__).parent.parent, stderr=subprocess.DEVNULL)
@@ -120,10 +120,10 @@ def main() -> None:
 
 def _measure(calls: int, rounds: int) -> None:
     from benchmarks import limit
-    from orchestrator.fleet import current_fleet
+    from orchestrator.client.fleet import current_fleet
 
     fleet = current_fleet()
-    fleet.broker.reachable()
+    fleet.broker.health.is_reachable()
     assert fleet.embedded is not None
     socket = fleet.embedded.ensure().removeprefix("unix://")
     ours: list[float] = []

@@ -26,7 +26,7 @@ WARM_UP_CALLS = 500
 
 def measure(calls: int, rounds: int, workers: int) -> None:
     """Print the rows for each broker that this machine has."""
-    from orchestrator.fleet import Fleet
+    from orchestrator.client.fleet import Fleet
     from orchestrator.settings import Settings
     from tests.support.rabbitmq import RabbitMQ, is_installed
 
@@ -107,7 +107,7 @@ def _answers(app: Any, name: str) -> bool:
 
 def _ours(broker: str, socket: str, calls: int, workers: int) -> float:
     from benchmarks.tasks import add
-    from orchestrator.fleet import Fleet, use_fleet
+    from orchestrator.client.fleet import Fleet, use_fleet
     from orchestrator.settings import Settings, use
 
     settings = Settings(
@@ -121,7 +121,7 @@ def _ours(broker: str, socket: str, calls: int, workers: int) -> float:
     }
     fleet = Fleet(settings)
     before = use_fleet(fleet)
-    command = ["-A", "task_workers.celery_app", "worker", "-P", "prefork", "-c", str(workers)]
+    command = ["-A", "task_workers.celery", "worker", "-P", "prefork", "-c", str(workers)]
     command += ["-n", f"ours-{settings.namespace}@%h"]
     try:
         with use(settings), _celery(command, lambda: len(fleet.live_workers()) >= workers, environment):

@@ -24,16 +24,15 @@ import httpx
 import msgpack
 import uvicorn
 
-from brokers.contract import Envelope, Settlement
-from brokers.embedded import EmbeddedServer
-from brokers.redis.keys import routes_of
+from brokers.messages import Ack, Envelope, routes_of
+from brokers.private_server import EmbeddedServer
 from orchestrator import serializers
-from orchestrator.envelopes import call_context
-from orchestrator.fleet import Fleet, use_fleet
-from orchestrator.ids import new_run_id
-from orchestrator.outcomes import enclosed, pack_outcome
+from orchestrator.client.fleet import Fleet, use_fleet
+from orchestrator.runs.run_ids import new_run_id
+from orchestrator.serializers.outcomes import enclosed, pack_outcome
 from orchestrator.server import make_app
 from orchestrator.settings import Settings, use
+from orchestrator.submission.signed_calls import call_context
 
 TASKS = [f"shop.{area}.{name}" for area in ("orders", "mail", "reports", "stock") for name in "abcde"]
 QUEUES = ("default", "mail", "slow", "rare")
@@ -49,13 +48,13 @@ def fill(fleet: Fleet, runs: int) -> None:
     flows = [new_run_id() for _ in range(max(2, runs // 5000))]
     for flow in flows:
         facts = {"flow": "nightly", "name": f"nightly-{flow[-4:]}", "type": "COMPLETED", "state": "Completed"}
-        fleet.broker.write_flow_run(flow, {**facts, "at": f"{time.time():.3f}", "runs": "1"})
+        fleet.broker.flow_runs.write(flow, {**facts, "at": f"{time.time():.3f}", "runs": "1"})
     done = 0
     while done < runs:
         in_map = done < runs // 10  # the first flow run is one large map
         flow = flows[0] if in_map else dice.choice(flows[1:]) if dice.random() < 0.5 else None
         some = min(SLICE, runs - done)
-        fleet.broker.submit([_envelope(fleet, dice, flow, in_map) for _ in range(some)])
+        fleet.broker.runs.submit([_envelope(fleet, dice, flow, in_map) for _ in range(some)])
         done += some
         _end(fleet, dice, routes, some if done < runs - runs // 1000 else 0)
 
@@ -73,19 +72,19 @@ def _envelope(fleet: Fleet, dice: random.Random, flow: str | None, in_map: bool)
 
 def _end(fleet: Fleet, dice: random.Random, routes: list[str], want: int) -> None:
     while want > 0:
-        taken = fleet.broker.fetch("filler", routes, min(want, SLICE))[0]
+        taken = fleet.broker.deliveries.fetch("filler", routes, min(want, SLICE))[0]
         if not taken:
             return
         want -= len(taken)
-        settlements = []
+        acks = []
         for delivery in taken:
             now, failed = time.time(), dice.random() < 0.1
             how, message = ("F", f"ValueError: order {dice.randrange(10**6)} is wrong") if failed else ("C", None)
             worker = f"worker-{dice.randrange(8)}"
             outcome = pack_outcome(None, message, now - 0.02, now, 1, None, worker)
             stored = enclosed(delivery.run_id, how, outcome)
-            settlements.append(Settlement(delivery.ticket, delivery.run_id, how, stored, 86_400_000))
-        fleet.broker.complete("filler", settlements)
+            acks.append(Ack(delivery.ticket, delivery.run_id, how, stored, 86_400_000))
+        fleet.broker.deliveries.complete("filler", acks)
 
 
 @contextmanager

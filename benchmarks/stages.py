@@ -23,7 +23,7 @@ from benchmarks.stepwise import Stepwise
 
 PAGE: Final = Path(__file__).parent / "README.md"
 BATCH: Final = 128  # calls a fetch, as a worker with short calls takes them
-GROUP: Final = 100  # ends a completion, as a worker sends them
+GROUP: Final = 128  # ends a completion, as a worker sends them with the next fetch
 
 
 class Stopwatch:
@@ -112,7 +112,7 @@ STAGES: Final = (
     ("server", "fetch, in scripts and commands", "routes read in order, records read"),
     ("server", "fetch, whole server", ""),
     ("worker", "unpack", "the body to arguments, the task found, the attempt made"),
-    ("worker", "run", "the steps of an attempt around the function, and the function (`return x`)"),
+    ("worker", "run", "what is around the function, and the function (`return x`)"),
     ("worker", "slot", "the loop, its locks, who runs what"),
     ("worker", "complete", "the outcome to bytes, collected in groups, the script's argument"),
     ("worker", "fetch and complete: waiting", "one round trip a batch does both"),
@@ -126,20 +126,20 @@ STAGES: Final = (
 )
 
 
-def measure(calls: int, rounds: int) -> tuple[dict[str, float], dict[str, float]]:
-    """Microseconds per call by stage: of calls sent alone, and of calls of one map."""
-    from orchestrator.throwaway import throwaway_fleet
+def measure(calls: int, rounds: int, **settings: Any) -> tuple[dict[str, float], dict[str, float]]:
+    """Microseconds per call by stage: of calls sent alone, and of calls of one map; in a fleet with these settings."""
+    from orchestrator.testing.throwaway import throwaway_fleet
 
     server = start_server()
     alone: list[dict[str, float]] = []
     together: list[dict[str, float]] = []
     try:
-        with throwaway_fleet(redis_url=f"{server.tcp_url}/0") as fleet, server.client() as client:
+        with throwaway_fleet(redis_url=f"{server.tcp_url}/0", **settings) as fleet, server.client() as client:
             stepwise, meter = Stepwise(fleet), Meter(client)
             _calls_of_a_map(stepwise, meter, BATCH)  # scripts are loaded, connections open
             for _ in range(rounds):
                 alone.append(_calls_alone(stepwise, meter, calls))
-                together.append(_calls_of_a_map(stepwise, meter, calls) | _verbs(stepwise, meter, calls))
+                together.append(_calls_of_a_map(stepwise, meter, calls))
     finally:
         server.close()
     return least(alone), least(together)
@@ -155,31 +155,57 @@ def least(rounds: list[dict[str, float]]) -> dict[str, float]:
 
 
 def _sending(watch: Stopwatch) -> Any:
-    from brokers.redis.dialogue import Dialogue
+    from brokers.redis.transport.protocol import Dialogue
     from orchestrator import serializers
-    from orchestrator.envelopes import Frame
-    from orchestrator.fleet import Fleet
+    from orchestrator.client.call_sender import CallSender
+    from orchestrator.submission.envelopes import EnvelopeBuilder
     from orchestrator.tasks import Task
 
     return watch.watching(
         (Task, "arguments", "bind"),
-        (Frame, "envelope", "envelope"),
+        (EnvelopeBuilder, "envelope", "envelope"),
         (serializers, "pack_call", "pack"),
-        (Fleet, "send", "submit"),
-        (Dialogue, "send", "submit: waiting"),
-        (Dialogue, "read", "submit: waiting"),
+        (CallSender, "send", "submit"),
+        (Dialogue, "exchange", "submit: waiting"),
+    )
+
+
+def _working(watch: Stopwatch, stepwise: Stepwise) -> Any:
+    from brokers.redis.transport.protocol import Dialogue
+    from orchestrator.slots.ack_buffer import AckBuffer
+    from orchestrator.slots.decoding import AttemptBuilder
+    from orchestrator.slots.lane import Lane
+    from orchestrator.slots.thread_lane import ThreadDoor
+
+    return watch.watching(
+        (Stepwise, "run", "slot"),
+        (Lane, "fetch", "fetch"),
+        (AttemptBuilder, "plain_attempt", "unpack"),
+        (ThreadDoor, "_run", "run"),
+        (stepwise.slots._core.codec, "ack_of_value", "complete"),
+        (AckBuffer, "add", "complete"),
+        (AckBuffer, "take", "complete"),
+        (AckBuffer, "sent", "complete"),
+        (AckBuffer, "flush", "complete"),
+        (Dialogue, "exchange", "fetch and complete: waiting"),
     )
 
 
 def _calls_alone(stepwise: Stepwise, meter: Meter, calls: int) -> dict[str, float]:
     from benchmarks.tasks import noop
+    from orchestrator.tasks import Task
+
+    def send_all() -> None:
+        for number in range(calls):
+            noop.delay(number)
 
     watch, found = Stopwatch(), dict[str, float]()
-    send = watch.timed("envelope", noop.delay)
-    with meter.reading(found, "submit", calls), _sending(watch):
-        for number in range(calls):
-            send(number)
-    stepwise.run(calls)
+    with meter.reading(found, "submit", calls), _sending(watch), watch.watching((Task, "delay", "envelope")):
+        send_all()
+    with _working(watch, stepwise):
+        stepwise.run(calls)
+    send_all()
+    _verbs(stepwise, meter, calls, found)
     return found | per_call(watch, calls)
 
 
@@ -190,55 +216,38 @@ def per_call(watch: Stopwatch, calls: int) -> dict[str, float]:
 
 def _calls_of_a_map(stepwise: Stepwise, meter: Meter, calls: int) -> dict[str, float]:
     from benchmarks.tasks import noop
-    from brokers.redis.dialogue import Dialogue
-    from orchestrator import drivers
-    from orchestrator import futures as handles
-    from orchestrator.slots import sync_lane
-    from orchestrator.slots.delivered import Unpacker
-    from orchestrator.slots.finished import Finished
+    from brokers.redis.transport.protocol import Dialogue
+    from orchestrator.client import map_runs
 
     watch, found = Stopwatch(), dict[str, float]()
     with meter.reading(found, "submit", calls), _sending(watch):
         futures = watch.timed("envelope", noop.map)(range(calls))
-    waiting = [(Dialogue, name, "fetch and complete: waiting") for name in ("send", "read")]
-    steps = [
-        (sync_lane.SyncLane, "_fetch", "fetch"),
-        (Unpacker, "attempt", "unpack"),
-        (sync_lane, "run_attempt", "run"),
-        (drivers, "run_attempt", "run"),  # called so where somebody has imported OpenTelemetry
-        (sync_lane, "settlement_for", "complete"),
-        (Finished, "add", "complete"),
-        (Finished, "take", "complete"),
-        (Finished, "sent", "complete"),
-        (Finished, "flush", "complete"),
-    ]
-    with watch.watching(*waiting, *steps):
-        watch.timed("slot", stepwise.run)(calls)
-    waiting = [(Dialogue, name, "resolve: waiting") for name in ("send", "read")]
+    with _working(watch, stepwise):
+        stepwise.run(calls)
+    waiting = [(Dialogue, "exchange", "resolve: waiting")]
     with meter.reading(found, "resolve", calls), watch.watching(*waiting):
         watch.timed("resolve", stepwise.resolve)(futures)
-    with watch.watching((handles, "read_outcome", "result")):
+    with watch.watching((map_runs, "read_result", "result")):
         assert futures.result() == list(range(calls))
+    futures = noop.map(range(calls))
+    _verbs(stepwise, meter, calls, found)
+    stepwise.resolve(futures)
     return found | per_call(watch, calls)
 
 
-def _verbs(stepwise: Stepwise, meter: Meter, calls: int) -> dict[str, float]:
-    """The server's part of fetch and complete, one after the other: a worker has them in one round trip."""
-    from benchmarks.tasks import noop
-    from brokers.contract import Delivery, Settlement
+def _verbs(stepwise: Stepwise, meter: Meter, calls: int, found: dict[str, float]) -> None:
+    """The server's part of fetch and complete for queued calls, one after the other: a worker has them in one trip."""
+    from brokers.messages import Ack, Delivery
 
     broker, slots = stepwise.fleet.broker, stepwise.slots
-    futures, found = noop.map(range(calls)), dict[str, float]()
     deliveries: list[Delivery] = []
     with meter.reading(found, "fetch", calls):
         while len(deliveries) < calls:
-            deliveries += broker.fetch(slots.consumer, slots.sync_lane._reader._routes, BATCH)[0]
-    ends = [Settlement(one.ticket, one.run_id, "C", b"x" * 40, broker.ttl_ms) for one in deliveries]
+            deliveries += broker.deliveries.fetch(slots.consumer, slots.thread_lane._source._routes, BATCH)[0]
+    ends = [Ack(one.ticket, one.run_id, "C", b"x" * 40, broker.ttl_ms) for one in deliveries]
     with meter.reading(found, "complete", calls):
         for first in range(0, calls, GROUP):
-            assert not broker.complete(slots.consumer, ends[first : first + GROUP])
-    stepwise.resolve(futures)
-    return found
+            assert not broker.deliveries.complete(slots.consumer, ends[first : first + GROUP])
 
 
 def as_table(alone: dict[str, float], together: dict[str, float]) -> str:
@@ -265,8 +274,13 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=5_000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--write", action="store_true", help=f"put the table into {PAGE.name}")
+    parser.add_argument("--signed", action="store_true", help="everything is signed, and has to be")
+    parser.add_argument("--encrypted", action="store_true", help="everything is encrypted")
     options = parser.parse_args()
-    shown = as_table(*measure(options.calls, options.rounds))
+    keys: dict[str, Any] = {"secret_key": "s" * 32, "require_signature": True} if options.signed else {}
+    if options.encrypted:
+        keys["encryption_key"] = "e" * 32
+    shown = as_table(*measure(options.calls, options.rounds, **keys))
     print(shown)
     if options.write:
         PAGE.write_text(on_page(PAGE.read_text(), "stages", shown))

@@ -1,7 +1,7 @@
 """Client, worker and inbox in one thread, step by step: what is timed or counted is then nobody else's.
 
-The steps are those of a real worker's thread (``SyncLane.loop``) and a real client's (``Inbox``); what is left out are
-the threads that look after long calls, which sleep while calls are short.
+The steps are those of a real worker's thread (``ThreadLane.loop``) and a real client's (``Inbox``); what is left
+out are the threads that look after long calls, which sleep while calls are short.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from brokers.redis.inbox import Inbox
-from orchestrator.fleet import Fleet
+from orchestrator.client.fleet import Fleet
+from orchestrator.client.waiting import waited_for
 from orchestrator.slots import Slots, SlotsOptions
 
 
@@ -24,23 +24,27 @@ class Stepwise:
     def __init__(self, fleet: Fleet) -> None:
         self.fleet = fleet
         self.slots = Slots(fleet, SlotsOptions())
-        self.inbox = Inbox(fleet.broker, fleet.process, on_settled=fleet._on_settled)
-        fleet.broker.expect([], fleet.process)
-        fleet._inbox = self.inbox  # calls name it, and nobody reads it but resolve()
+        ends = fleet.open_futures
+        self.inbox = fleet.broker.inboxes.inbox(
+            fleet.process, on_settled=ends.settle_ends, on_pieces=ends.settle_pieces
+        )
+        fleet.work_as(self.slots.consumer)
+        fleet.broker.inboxes.expect([], fleet.process)
+        fleet.open_futures._inbox = self.inbox  # calls name it, and nobody reads it but resolve()
 
     def run(self, calls: int) -> None:
         """Be a slot's thread for so many calls, which must be queued, until their ends are stored."""
-        lane = self.slots.sync_lane
+        lane = self.slots.thread_lane
         lane._permits.take()
         for _ in range(calls):
-            delivery = lane._next(True)
+            delivery = lane.next(True)
             assert delivery is not None
-            lane._try_to_run(delivery, 0, True)
+            lane.run(delivery, 0, True)
         lane._permits.give()
-        self.slots.flush_finished()
+        self.slots.flush_acks()
 
     def resolve(self, futures: Sequence[Any]) -> None:
         """Be the inbox's thread until the ends of these are known."""
-        for future in reversed(futures):
+        for future in reversed(waited_for(futures)):
             while not future.settled:
                 self.inbox._read_once()

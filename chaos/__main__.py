@@ -15,9 +15,10 @@ from chaos.faults import DECK, Driver
 from chaos.judge import HEADER, Judgement, table
 from chaos.load import Load
 from chaos.site import SETTINGS, Site
-from orchestrator import fleet as fleets
+from chaos.ticks import Ticks
 from orchestrator import settings as all_settings
-from orchestrator.fleet import Fleet
+from orchestrator.client import fleet as fleets
+from orchestrator.client.fleet import Fleet
 from orchestrator.futures import wait
 from orchestrator.settings import Settings
 
@@ -54,24 +55,27 @@ def soak(options: argparse.Namespace, folder: Path) -> int:
             fleet = Fleet(settings)
             fleets.use_fleet(fleet)
             site.wait_ready()
-            load, driver = Load(options.seed), Driver(site, options.seed, options.seconds, options.pause)
+            ticks = Ticks(fleet, options.seconds)
+            load = Load(options.seed, ticks.deploy)
+            driver = Driver(site, options.seed, options.seconds, options.pause)
             driver.start()
             load.run(options.calls, options.seconds)
             sent = time.monotonic()
             driver.join()
             settled = wait([sent.future for sent in load.sent], timeout=options.patience)
+            ticks.wait(options.patience)
             done = time.monotonic()
             exits = site.stop_workers()
-            judgement = Judgement(site, load, driver, fleet.broker, len(settled.not_done))
+            judgement = Judgement(site, load, driver, ticks, fleet.broker, len(settled.not_done))
             judgement.totals["workers that did not end in peace"] = sum(code != 0 for code in exits)
             fleet.close()
-            report(judgement, driver, load)
+            report(judgement, driver, load, ticks)
             print(f"{sent - begun:.0f} s of sending, {done - sent:.0f} s until all had ended, ", end="")
             print(f"{time.monotonic() - begun:.0f} s in all; seed {options.seed}")
             return judgement.violations
 
 
-def report(judgement: Judgement, driver: Driver, load: Load) -> None:
+def report(judgement: Judgement, driver: Driver, load: Load, ticks: Ticks) -> None:
     """Print the tables."""
     rows = [list(HEADER), *([str(cell) for cell in row] for row in table(judgement))]
     widths = [max(len(row[i]) for row in rows) for i in range(len(HEADER))]
@@ -81,6 +85,8 @@ def report(judgement: Judgement, driver: Driver, load: Load) -> None:
         print("  ".join(cells))
     print("\nfaults: " + ", ".join(f"{kind} {driver.done[kind]}" for kind in dict.fromkeys(DECK)))
     print(f"sent again because a confirmation was lost or refused: {load.resent}")
+    made = " + ".join(f"{len(one.fired)} runs and {one.missed} missed" for one in ticks.found)
+    print(f"ticks of schedules that were written {ticks.deployed} times: {made}")
     print(f"overlapping attempts explained by a worker that was cut off: {judgement.explained_overlaps}")
     print(f"children killed for a cancelled call that did not stop: {judgement.killed_for_cancel}")
     print(

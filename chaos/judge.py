@@ -9,16 +9,21 @@ from typing import Any, Final, NamedTuple
 
 import redis
 
-from brokers.contract import SETTLED, Record, Status
+from brokers.block_ids import member_ids
+from brokers.messages import FINAL_STATUSES, Record, Status
 from brokers.redis.broker import RedisBroker
+from brokers.schema import BlockField
 from chaos.faults import Driver
 from chaos.load import Load, Sent
 from chaos.site import Site
 from chaos.tasks import Note, read_notes
+from chaos.ticks import Ticks
+from tests.support.carriage import KEPT
 
-FOREVER: Final = frozenset(("queues", "counts", "dead", "workers", "expiring"))
+FOREVER: Final = frozenset((*KEPT, "expiring"))
 """Keys without a time to live, by design; streams of queues are counted by what is in them."""
 NEIGHBOURS: Final = 3
+OF_A_TICK: Final = "tick"
 NOBODY_WAITS: Final = "not ours"
 """Runs that tasks submitted, and those whose confirmation was lost so that they were sent again."""
 
@@ -49,12 +54,15 @@ class Judgement:
         site: with all workers gone.
         load: what was sent.
         driver: what was done to it.
+        ticks: of the schedules that were due meanwhile.
         broker: on the server.
         open_handles: futures that were not settled in time.
     """
 
-    def __init__(self, site: Site, load: Load, driver: Driver, broker: RedisBroker, open_handles: int) -> None:
-        self._load, self._driver, self._broker = load, driver, broker
+    def __init__(
+        self, site: Site, load: Load, driver: Driver, ticks: Ticks, broker: RedisBroker, open_handles: int
+    ) -> None:
+        self._load, self._driver, self._ticks, self._broker = load, driver, ticks, broker
         self._client = site.client()
         self._sent = {sent.future.run_id: sent for sent in load.sent}
         self.notes = read_notes(site.traces)
@@ -80,7 +88,7 @@ class Judgement:
         keys = list(self._client.scan_iter(f"{self._broker.keys.prefix}*", count=1000))
         records = self._records(keys)
         starts = Counter(note.run_id for note in self.notes if note.sign == "+")
-        for run_id in self._sent.keys() | records.keys():
+        for run_id in self._sent.keys() | records.keys() | self._ticks.run_ids:
             self._judge_run(self._sent.get(run_id), records.get(run_id), run_id, starts[run_id])
         # Two ways of being delivered again are not counted in the record: a call that a supervisor took from a child
         # that seemed stuck, and the neighbours of a cancelled call for which its process was killed.
@@ -88,20 +96,31 @@ class Judgement:
         self.totals["starts without cause"] = max(0, self.starts_beyond - uncounted)
         self._ended_twice(records.values())
         self._overlaps()
+        for name, wrong in self._ticks.violations(records).items():
+            self.totals[name] = len(wrong)
+            for text in wrong:
+                self._blame(f"{name}: {text}")
         self._leftovers(keys)
 
     def _records(self, keys: Iterable[bytes]) -> dict[str, Record]:
-        prefix = self._broker.keys.record("")
-        run_ids = [key.decode()[len(prefix) :] for key in keys if key.decode().startswith(prefix)]
-        return {record.run_id: record for record in self._broker.read(run_ids)}
+        run_ids: set[str] = set()
+        for key in map(bytes.decode, keys):
+            if key.startswith(self._broker.keys.record("")):
+                run_ids.add(key.removeprefix(self._broker.keys.record("")))
+            elif key.startswith(self._broker.keys.prefix + "b:"):
+                count = int(self._client.hget(key, BlockField.COUNT) or 0)
+                run_ids.update(member_ids(key.removeprefix(self._broker.keys.prefix + "b:"), count))
+        records = self._broker.records.read(sorted(run_ids))
+        return {record.run_id: record for record in records if record.status != Status.UNKNOWN}
 
     # -- each run ------------------------------------------------------------------------------------------------
 
     def _judge_run(self, sent: Sent | None, record: Record | None, run_id: str, starts: int) -> None:
-        row = self.rows[sent.kind if sent else NOBODY_WAITS]
+        nobody_waits = OF_A_TICK if run_id in self._ticks.run_ids else NOBODY_WAITS
+        row = self.rows[sent.kind if sent else nobody_waits]
         row.counts["accepted"] += 1
         row.starts += starts
-        if record is None or record.status not in SETTLED:
+        if record is None or record.status not in FINAL_STATUSES:
             row.counts["lost"] += 1
             return self._blame(f"lost: {run_id} {sent} {record}")
         row.counts[record.status.decode()] += 1
@@ -143,8 +162,10 @@ class Judgement:
 
     def _ended_twice(self, records: Iterable[Record]) -> None:
         """The server counts every end; there must be as many as there are ended runs."""
-        ends = Counter(self._broker.counts())
-        ends.subtract(Counter((record.task or "?", record.status) for record in records if record.status in SETTLED))
+        ends = Counter(self._broker.figures.ended())
+        ends.subtract(
+            Counter((record.task or "?", record.status) for record in records if record.status in FINAL_STATUSES)
+        )
         self.totals["runs ended twice"] = sum(abs(count) for count in ends.values())
         for key, count in ends.items():
             if count:

@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final, NamedTuple
 
-from brokers.contract import Status
+from brokers.messages import Status
 from chaos import tasks
 from chaos.tasks import insist
 
 C, F, K, N = Status.COMPLETED, Status.FAILED, Status.CANCELLED, Status.NOT_READY
-GROUP: Final = 40  # no-ops that are sent by one map
+GROUP: Final = 300  # no-ops that are sent by one map, which are blocks in the store
 FAR_SECONDS: Final = 3600.0
 
 
@@ -33,9 +33,10 @@ class Load:
 
     Args:
         seed: of the mix.
+        deploy: writes the schedules again; now and then, between the calls.
     """
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, deploy: Callable[[], None]) -> None:
         self._random = random.Random(seed)
         self.sent: list[Sent] = []
         self.resent = 0
@@ -54,6 +55,7 @@ class Load:
             self._tree: 0.7,
             self._cancelled_far: 0.3,
             self._cancelled_near: 0.3,
+            lambda number: deploy(): 0.3,
         }
 
     def run(self, calls: int, seconds: float) -> None:

@@ -35,9 +35,9 @@ SETTINGS: Final = {
 class LastingServer(ServerProcess):
     """A server that keeps every confirmed write when it is killed."""
 
-    def __init__(self) -> None:
+    def __init__(self, *options: str) -> None:
         program = next(found for found in map(find_program, PROGRAMS) if found is not None)
-        super().__init__(program, "--appendonly", "yes", "--appendfsync", "always")
+        super().__init__(program, "--appendonly", "yes", *(options or ("--appendfsync", "always")))
 
     def end_gently(self) -> None:
         """SIGTERM."""
@@ -54,10 +54,20 @@ class Worker:
         name: for people and files.
         folder: for its log.
         environment: of its process.
+        app: the module of its tasks.
+        queues: which it reads.
     """
 
-    def __init__(self, name: str, folder: Path, environment: dict[str, str]) -> None:
-        self._name, self._environment = name, environment
+    def __init__(
+        self,
+        name: str,
+        folder: Path,
+        environment: dict[str, str],
+        *,
+        app: str = "chaos.tasks",
+        queues: str = "default",
+    ) -> None:
+        self._name, self._environment, self._app, self._queues = name, environment, app, queues
         self.log = folder / f"{name}.log"
         self._file = self.log.open("ab")
         self.process: subprocess.Popen[bytes] | None = None
@@ -71,7 +81,9 @@ class Worker:
                 "orchestrator",
                 "worker",
                 "-A",
-                "chaos.tasks",
+                self._app,
+                "-Q",
+                self._queues,
                 "-c",
                 str(CHILDREN),
                 "-n",
@@ -102,9 +114,10 @@ class Worker:
         return self.process is None or self.process.poll() is not None
 
     def signal_all(self, signum: signal.Signals) -> None:
-        """To the supervisor and its children."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.pid, signum)
+        """To the supervisor and its children, each of which leads a group of its own."""
+        for leader in (self.pid, *self.children()):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(leader, signum)
 
     def told(self, pattern: str) -> list[str]:
         """What its log says of something."""

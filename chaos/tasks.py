@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from orchestrator import task
-from orchestrator.context import current_attempt
 from orchestrator.errors import BrokerError
+from orchestrator.runs.current import current_attempt
 
 T = TypeVar("T")
 TRACES = "CHAOS_TRACES"
@@ -119,6 +119,13 @@ def fail_first(number: int) -> int:
 def fail_always(number: int) -> int:
     with noted():
         raise ValueError(f"always {number}")
+
+
+@task
+def tick(deployed: int) -> int:
+    """Called by schedules; of the deployment of that number."""
+    with noted():
+        return deployed
 
 
 @task

@@ -21,7 +21,7 @@ from types import FrameType
 from typing import Final
 
 from benchmarks.peers import report
-from benchmarks.peers.environments import FAULTS_ASKED, PEERS, interpreter_of, versions_in
+from benchmarks.peers.environments import FAULTS_ASKED, PEERS, versions_of
 from benchmarks.peers.questions import QUESTIONS, Answer, ask
 from benchmarks.peers.rig import OURS, Rig, System, server_version, stopping
 
@@ -70,7 +70,7 @@ def _facts(systems: list[System]) -> report.Facts:
     """Makes the environments, and describes what is in them."""
     versions = {OURS: {OURS: importlib.metadata.version(OURS)}}
     for name in {system.name for system in systems} - {OURS}:
-        versions[name] = versions_in(interpreter_of(PEERS[name]))
+        versions[name] = versions_of(PEERS[name])
     return {
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",

@@ -65,13 +65,13 @@ def kill_worker(rig: Rig, patience: float = PATIENCE_SECONDS, settling: float = 
     rig.warm_up()
     call = rig.send("slow", "slow", "slow", 600.0)
     assert rig.watch(lambda: rig.notes("slow"), 30), "the call was not begun within 30 s"
-    session = rig.notes("slow")[0].session
+    leader = rig.notes("slow")[0].worker
     for worker in workers:
-        if session in [process.pid for process in worker.processes]:
+        if leader in [process.pid for process in worker.processes]:
             worker.kill()
             break
     else:
-        raise AssertionError(f"session {session} is none of the workers'")
+        raise AssertionError(f"process {leader} is none of the workers'")
     begun = time.time()
     rig.watch(lambda: len(rig.notes("slow")) > 1, patience, beating=True)
     rig.watch(lambda: False, settling)

@@ -44,7 +44,7 @@ class Note(NamedTuple):
 
     text: str
     process: int
-    session: int
+    worker: int
     time: float
 
 
@@ -115,7 +115,7 @@ class Worker:
 
     def _start(self, command: list[str]) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            command,
+            ["sh", "-c", 'WORKER=$$ exec "$@"', "sh", *command],  # its descendants know whose they are
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=self._log,
@@ -144,8 +144,14 @@ class Worker:
 
 
 def kill_session(leader: subprocess.Popen[Any]) -> None:
-    """SIGKILL to all processes of its session, children in process groups of their own included."""
+    """SIGKILL to a process, its descendants, and all of its session; children may lead sessions of their own."""
+    below: list[psutil.Process] = []
+    with contextlib.suppress(psutil.NoSuchProcess):
+        below = psutil.Process(leader.pid).children(recursive=True)
     leader.kill()
+    for process in below:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
     for pid in psutil.pids():
         with contextlib.suppress(OSError):
             if os.getsid(pid) == leader.pid:
@@ -211,11 +217,11 @@ class Rig:
         Raises:
             NotReady: not within a minute.
         """
-        sessions = {process.pid for worker in self.workers for process in worker.processes}
+        started = {process.pid for worker in self.workers for process in worker.processes}
         sent: list[str] = []
 
         def ready() -> bool:
-            if sessions <= {note.session for note in self.notes("warm")}:
+            if started <= {note.worker for note in self.notes("warm")}:
                 return True
             if sum(self.state(call) != "done" for call in sent[-8:]) < 4:
                 sent.append(self.send("note", "warm", "warm", 0.2))
@@ -242,7 +248,7 @@ class Rig:
         """What tasks have written there."""
         path = self.folder / file
         lines = [line.rsplit(" ", 3) for line in path.read_text().splitlines()] if path.exists() else []
-        return [Note(text, int(process), int(session), float(at)) for text, process, session, at in lines]
+        return [Note(text, int(process), int(worker), float(at)) for text, process, worker, at in lines]
 
     # -- time ----------------------------------------------------------------------------------------------------
 

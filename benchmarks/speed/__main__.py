@@ -1,4 +1,4 @@
-"""``python -m benchmarks.speed``: us and the bare limit, with ``--peers`` beside eight other task queues.
+"""``python -m benchmarks.speed``: us and the bare limit, with ``--peers`` beside nine other task queues.
 
 Prints what must be reached and the figures side by side. A run of all (without ``--only`` and ``--quick``) is kept in
 benchmarks/results/ as JSON, as a page and as pictures.
@@ -17,7 +17,7 @@ from benchmarks.speed import plots, report
 from benchmarks.speed.cell import QUICK, Effort
 from benchmarks.speed.results import Results
 from benchmarks.speed.run import MILLION, Plan, Run
-from benchmarks.speed.systems import SYSTEMS
+from benchmarks.speed.systems import SYSTEMS, missing_on_this_machine
 
 QUICK_MAP: Final = 20_000
 
@@ -44,6 +44,9 @@ def main() -> None:
     only = options.only.split(",") if options.only else list(SYSTEMS) if options.peers else [OURS]
     if set(only) - set(SYSTEMS):
         parser.error(f"unknown: {', '.join(sorted(set(only) - set(SYSTEMS)))}; known: {', '.join(SYSTEMS)}")
+    missing = missing_on_this_machine()
+    if set(only) <= missing.keys():
+        parser.error("; ".join(f"{name}: {missing[name]}" for name in only))
     effort = QUICK if options.quick else Effort(seconds=options.seconds)
     plan = Plan(
         systems=only,

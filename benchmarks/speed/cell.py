@@ -14,13 +14,16 @@ from typing import Final, TypeAlias
 
 from benchmarks.peers.rig import OURS, NotReady
 from benchmarks.speed.figures import calls_for, ideal_makespan, percentile, skewed
-from benchmarks.speed.proc import cpu_seconds, members, resident_mb
+from benchmarks.speed.proc import cpu_seconds, members, own_share_mb, resident_mb, threads
 from benchmarks.speed.systems import Contestant
 
 WORKERS: Final = 2
 HANDLERS: Final = 64
+FEW: Final = 20  # calls whose pace tells how many take a second
 MOST_CALLS: Final = 20_000
+MOST_MAPPED: Final = 100_000
 HELD_SECONDS: Final = 4.0  # workers stand still no longer: leases run
+SAFELY: Final = 0.8  # of the calls that can be sent in what is left of that
 SLEEP_SECONDS: Final = 0.01
 SHORT_SECONDS, LONG_SECONDS = 0.001, 1.0
 READY_SECONDS: Final = 60.0
@@ -57,11 +60,13 @@ def measure(contestant: Contestant, effort: Effort) -> Values:
     """Throughput, latency and payloads with two worker processes, and the start-up."""
     values = {"start_up": _start_up(contestant)}
     rate = _warm_up(contestant, effort.warm_up_seconds)
-    calls = calls_for(rate, effort.seconds, 50, MOST_CALLS)
+    calls = calls_for(rate, effort.seconds, 50, MOST_MAPPED)
     values["fan_out"] = calls / contestant.ask("fan_out", calls)
     values |= _round_trips(contestant, effort)
     values |= _payloads(contestant, effort)
-    values |= _sends_and_drain(contestant, effort, rate)
+    values |= _singly_sent(contestant, effort, rate)
+    values |= _from_handlers(contestant, effort, rate)
+    values |= _mapped(contestant, effort, rate)
     return values
 
 
@@ -83,7 +88,7 @@ def _warm_up(contestant: Contestant, seconds: float) -> float:
         rate = calls / float(contestant.ask("fan_out", calls))
         if time.monotonic() > deadline:
             return rate
-        calls = calls_for(rate, seconds / 4, 50, MOST_CALLS)
+        calls = calls_for(rate, seconds / 4, 50, MOST_MAPPED)
 
 
 def _round_trips(contestant: Contestant, effort: Effort) -> Values:
@@ -103,30 +108,48 @@ def _payloads(contestant: Contestant, effort: Effort) -> Values:
     return values
 
 
-def _sends_and_drain(contestant: Contestant, effort: Effort, rate: float) -> Values:
-    kinds = contestant.ask("handlers")
-    most = calls_for(rate, 2 * effort.seconds, 4 * HANDLERS, MOST_CALLS) // (1 + len(kinds))  # drained in two seconds
+def _singly_sent(contestant: Contestant, effort: Effort, rate: float) -> Values:
+    """Sends one by one, and how fast calls that were sent so are run: a second of them if there is time."""
+    most = calls_for(rate, effort.seconds, 2 * FEW, MOST_CALLS)
     values: Values = {}
     with contestant.held():
         held_until = time.monotonic() + HELD_SECONDS
-        few = 20
-        calls = calls_for(few / float(contestant.ask("one_by_one", few)), effort.seconds, few, most)
+        pace = FEW / float(contestant.ask("one_by_one", FEW))
+        calls = calls_for(pace, effort.seconds, FEW, most)
         values["send"] = calls / float(contestant.ask("one_by_one", calls))
         if contestant.name == OURS:
             values["bare_send"] = calls / float(contestant.ask("bare_sends", calls))
-        sent = few + calls
-        for kind in kinds:
-            for measured in (False, True):  # the first opens the connections
-                more = most if measured else HANDLERS
-                if time.monotonic() > held_until:
-                    break
-                seconds, done = contestant.ask("from_handlers", more, HANDLERS, kind)
-                sent += done
-                if measured:
-                    values[f"send_{kind}"] = done / seconds
+        left = held_until - time.monotonic()
+        more = max(0, min(most - calls, int(values["send"] * left * SAFELY)))
+        if more:
+            contestant.ask("one_by_one", more)
         released = time.monotonic()
-    values["drain"] = sent / (float(contestant.ask("drained")) - released)
+    values["drain"] = (FEW + calls + more) / (float(contestant.ask("drained")) - released)
     return values
+
+
+def _from_handlers(contestant: Contestant, effort: Effort, rate: float) -> Values:
+    """Sends by concurrent handlers of each kind; what they have sent is run and checked, and is in no drain."""
+    values: Values = {}
+    most = calls_for(rate, effort.seconds, 2 * HANDLERS, MOST_CALLS)
+    for kind in contestant.ask("handlers"):
+        with contestant.held():
+            contestant.ask("from_handlers", HANDLERS, HANDLERS, kind)  # opens the connections
+            seconds, done = contestant.ask("from_handlers", 2 * HANDLERS, HANDLERS, kind)
+            calls = calls_for(done / seconds, effort.seconds, 2 * HANDLERS, most)
+            seconds, done = contestant.ask("from_handlers", calls, HANDLERS, kind)
+        values[f"send_{kind}"] = done / seconds
+        contestant.ask("drained")
+    return values
+
+
+def _mapped(contestant: Contestant, effort: Effort, rate: float) -> Values:
+    """How fast calls are run that were sent together."""
+    calls = calls_for(rate, effort.seconds, 2 * FEW, MOST_MAPPED)
+    with contestant.held():
+        contestant.ask("queue_map", calls)
+        released = time.monotonic()
+    return {"drain_map": calls / (float(contestant.ask("drained")) - released)}
 
 
 def measure_spread(contestant: Contestant, effort: Effort) -> Values:
@@ -183,6 +206,7 @@ def measure_idle(
         one.name: {
             "idle_cpu": 100 * (cpu_seconds(one.worker_processes()) - before[one.name]) / seconds,
             "child_mb": resident_mb(_children(one))[0],
+            "child_pss_mb": own_share_mb(_children(one))[0],
         }
         for one in ready
     }
@@ -193,5 +217,7 @@ def _children(contestant: Contestant) -> list[int]:
     found = []
     for leader in contestant.leaders():
         below = members(leader)[1:]
+        if contestant.name == OURS:
+            below = [pid for pid in below if threads(pid) > 1]  # not the template process, which runs no calls
         found += below or [leader]
     return found

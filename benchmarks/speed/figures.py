@@ -33,7 +33,8 @@ FIGURES: Final = {
         Figure("send", "sends, one by one", "calls/s"),
         Figure("send_threads", "sends from 64 threads", "calls/s"),
         Figure("send_asyncio", "sends from 64 coroutines", "calls/s"),
-        Figure("drain", "drain, 2 processes", "calls/s"),
+        Figure("drain", "drain of singly sent calls", "calls/s"),
+        Figure("drain_map", "drain of a map", "calls/s"),
         Figure("fan_out", "fan-out and all results", "calls/s"),
         Figure("round_trip_p50", "round trip, median", "ms", False, 2),
         Figure("round_trip_p99", "round trip, 99th percentile", "ms", False, 2),
@@ -46,12 +47,15 @@ FIGURES: Final = {
         Figure("start_up", "start-up to the first result", "s", False, 2),
         Figure("idle_cpu", "idle worker, 4 processes", "% of a core", False, 2),
         Figure("child_mb", "memory of a child (RSS)", "MB", False, 1),
+        Figure("child_pss_mb", "a child's own share of memory (Pss)", "MB", False, 1),
         Figure("import_s", "`import orchestrator`", "s", False, 3),
         Figure("help_s", "`orchestrator --help`", "s", False, 3),
         Figure("million_cost", "a call of a large map, of one of a map of 10,000", "x", False, 2),
+        Figure("million_seconds", "large map, from its call to the last result", "s", False, 1),
         Figure("million_rate", "large map, all results read in slices", "calls/s"),
         Figure("million_client_mb", "large map: peak of the client (RSS)", "MB", False, 0),
-        Figure("million_server_bytes", "large map: server memory per call", "bytes", False, 0),
+        Figure("million_queued_bytes", "large map: server memory of a queued call", "bytes", False, 0),
+        Figure("million_server_bytes", "large map: server memory of a call with its result", "bytes", False, 0),
     )
 }
 

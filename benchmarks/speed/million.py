@@ -1,6 +1,7 @@
 """A map of a million calls: does a call cost what it costs in a small map, and what do client and server hold?
 
-``python -m benchmarks.speed.million CALLS`` is the client, in a process of its own: its memory is part of the figure.
+``python -m benchmarks.speed.million CALLS run`` (or ``send``) is the client, in a process of its own: its memory is
+part of the figure.
 """
 
 from __future__ import annotations
@@ -40,6 +41,13 @@ def run(calls: int) -> dict[str, float]:
     return {"seconds": seconds, "peak_mb": status_mb(os.getpid(), "VmHWM")}
 
 
+def send(calls: int) -> dict[str, float]:
+    """The client of a map that nobody runs."""
+    begun = time.perf_counter()
+    assert len(_noop().map(range(calls))) == calls
+    return {"seconds": time.perf_counter() - begun}
+
+
 def read_in_slices(futures: Any) -> int:
     """The sum of all results; handles are let go as soon as they have been read."""
     kind = type(futures)
@@ -60,7 +68,14 @@ def _noop() -> Any:
 
 
 def measure(server: ServerProcess, calls: int) -> Values:
-    """Runs the small maps and the large one, each in a client of its own, with two worker processes."""
+    """Runs the small maps and the large one, each in a client of its own, with two worker processes.
+
+    What a call takes that is queued is measured before, with a map of as many calls and without workers.
+    """
+    with Contestant(OURS, server) as ours:
+        _client(ours, WARM_UP, "send")  # what the store keeps once for all calls is there
+        with _Memory(server) as queued:
+            _client(ours, calls, "send")
     with Contestant(OURS, server) as ours:
         ours.start_workers(WORKERS)
         ours.ask("fan_out", SMALL)
@@ -70,14 +85,16 @@ def measure(server: ServerProcess, calls: int) -> Values:
     return {
         "million_calls": calls,
         "million_cost": large["seconds"] / calls / small,
+        "million_seconds": large["seconds"],
         "million_rate": calls / large["seconds"],
         "million_client_mb": large["peak_mb"],
+        "million_queued_bytes": queued.most / calls,
         "million_server_bytes": memory.most / calls,
     }
 
 
-def _client(ours: Contestant, calls: int) -> dict[str, float]:
-    command = [sys.executable, "-m", "benchmarks.speed.million", str(calls)]
+def _client(ours: Contestant, calls: int, what: str = "run") -> dict[str, float]:
+    command = [sys.executable, "-m", "benchmarks.speed.million", str(calls), what]
     told: dict[str, float] = json.loads(subprocess.check_output(command, env=ours.environment, cwd=ROOT, text=True))
     return told
 
@@ -111,4 +128,4 @@ class _Memory:
 
 
 if __name__ == "__main__":
-    print(json.dumps(run(int(sys.argv[1]))))
+    print(json.dumps({"run": run, "send": send}[sys.argv[2]](int(sys.argv[1]))))

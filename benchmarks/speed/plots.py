@@ -12,10 +12,10 @@ from benchmarks.speed.results import Results
 from benchmarks.speed.systems import BARE, title_of
 
 OURS_COLOUR, PEER_COLOUR, BARE_COLOUR = "#d1495b", "#9aa5b1", "#e3d5b8"
-PEER_LINES: Final = ("#1f77b4", "#2ca02c", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22", "#17becf")
+PEER_LINES: Final = ("#1f77b4", "#2ca02c", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22", "#17becf", "#ff7f0e")
 COLOURS: Final = {OURS: OURS_COLOUR, BARE: BARE_COLOUR}
 PICTURES: Final[dict[str, Sequence[str]]] = {
-    "speed_throughput": ("drain", "fan_out", "send", "send_threads", "send_asyncio", "payload_100k"),
+    "speed_throughput": ("drain", "drain_map", "fan_out", "send", "send_threads", "send_asyncio", "payload_100k"),
     "speed_latency": ("round_trip_p50", "round_trip_p99"),
     "speed_footprint": ("idle_cpu", "child_mb", "start_up"),
 }

@@ -13,14 +13,37 @@ MB: Final = 1024 * 1024
 
 
 def members(leader: int) -> list[int]:
-    """The processes of a session that live, its leader first."""
-    found = []
+    """The processes of a session that live and those that they have started, in whatever session; its leader first."""
+    parents, found = {}, set()
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():
             with suppress(OSError):
-                if os.getsid(int(folder.name)) == leader and _fields(int(folder.name))[0] != "Z":
-                    found.append(int(folder.name))
+                pid = int(folder.name)
+                state, parent = _fields(pid)[:2]
+                if state != "Z":
+                    parents[pid] = int(parent)
+                    if os.getsid(pid) == leader:
+                        found.add(pid)
+    while more := {pid for pid, parent in parents.items() if parent in found} - found:
+        found |= more
     return sorted(found, key=lambda pid: (pid != leader, pid))
+
+
+def threads(pid: int) -> int:
+    """How many threads a process has; 0 if it is gone."""
+    with suppress(OSError):
+        return len(os.listdir(f"/proc/{pid}/task"))
+    return 0
+
+
+def own_share_mb(pids: Iterable[int]) -> list[float]:
+    """Of each its proportional share of memory (Pss), in which shared pages count in part; largest first."""
+    found = []
+    for pid in pids:
+        with suppress(OSError):
+            lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+            found += [int(line.split()[1]) * 1024 / MB for line in lines if line.startswith("Pss:")]
+    return sorted(found, reverse=True)
 
 
 def _fields(pid: int) -> list[str]:

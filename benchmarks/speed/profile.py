@@ -87,7 +87,7 @@ def _by_pyinstrument(folder: Path, calls: int) -> Path:
 
     from benchmarks.stepwise import Stepwise
     from benchmarks.tasks import noop
-    from orchestrator.throwaway import throwaway_fleet
+    from orchestrator.testing.throwaway import throwaway_fleet
 
     server, profiler = start_server(), Profiler(interval=0.0005)
     try:

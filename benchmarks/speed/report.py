@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
+from benchmarks.peers.environments import PEERS
 from benchmarks.peers.rig import OURS
 from benchmarks.speed import targets
 from benchmarks.speed.figures import FIGURES, ratio, shown
@@ -21,7 +22,9 @@ from benchmarks.speed.systems import title_of
 ROOT: Final = Path(__file__).parents[2]
 FOLDER: Final = ROOT / "benchmarks" / "results"
 ALL_PEERS: Final = FOLDER / "speed_peers.json"
-HEADLINES: Final = ("send", "send_threads", "send_asyncio", "drain", "fan_out", "round_trip_p50", "payload_100k")
+HEADLINES: Final = (
+    "send", "send_threads", "send_asyncio", "drain", "drain_map", "fan_out", "round_trip_p50", "payload_100k",
+)  # fmt: skip
 MARKS: Final = {
     ROOT / "benchmarks" / "README.md": ("targets", "wide", "machine"),
     ROOT / "README.md": ("headlines", "machine"),
@@ -98,7 +101,11 @@ def reached(results: Results) -> str:
 def machine(results: Results) -> str:
     """What it was measured on, and how."""
     facts = results.facts
-    return f"{in_words(facts['machine'])} Medians of {facts['rounds']} rounds, interleaved."
+    told = f"{in_words(facts['machine'])} Medians of {facts['rounds']} rounds, interleaved."
+    left_out = [title_of(name) for name in PEERS if name not in facts["settings"]]
+    if left_out and len(left_out) < len(PEERS):
+        told += f"\nWithout {', '.join(left_out)}: not measured in this run."
+    return told
 
 
 def settings(results: Results) -> str:

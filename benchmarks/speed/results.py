@@ -46,12 +46,12 @@ class Results:
         found = self.spread(key, system)
         return found.median if found else None
 
-    def best_peer(self, *keys: str) -> Best | None:
-        """The peer that is best at any of these figures (of one kind); ``None`` if no peer was measured."""
-        found = [Best(peer, median) for key in keys for peer in PEERS if (median := self.median(key, peer)) is not None]
+    def best_peer(self, key: str, among: Iterable[str] = PEERS) -> Best | None:
+        """The peer that is best at a figure, of all or of some; ``None`` if none of them was measured."""
+        found = [Best(peer, median) for peer in among if (median := self.median(key, peer)) is not None]
         if not found:
             return None
-        choose = max if FIGURES[keys[0]].more_is_better else min
+        choose = max if FIGURES[key].more_is_better else min
         return choose(found, key=lambda best: best.value)
 
     def systems(self, keys: Iterable[str]) -> list[str]:

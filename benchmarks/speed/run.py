@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Final
 
 from benchmarks import limit
@@ -15,7 +15,7 @@ from benchmarks.speed import cell, machine, million, starting
 from benchmarks.speed.cell import FULL, QUICK, Effort, Values
 from benchmarks.speed.figures import calls_for
 from benchmarks.speed.results import Results
-from benchmarks.speed.systems import BARE, Contestant, start_server
+from benchmarks.speed.systems import BARE, Contestant, missing_on_this_machine, start_server
 from tests.support.servers import ServerProcess
 
 MILLION: Final = 1_000_000
@@ -60,7 +60,7 @@ class Run:
         self._results = Results({})
 
     def __call__(self) -> Results:
-        plan = self.plan
+        plan = self.plan = self._without_missing()
         facts = machine.describe(list(plan.systems))  # makes the environments, which takes minutes the first time
         server = start_server()
         try:
@@ -86,6 +86,14 @@ class Run:
             "missing": self._missing,
         }
         return self._results
+
+    def _without_missing(self) -> Plan:
+        """What this machine can measure; what it cannot is said on the page."""
+        missing = missing_on_this_machine()
+        for name in self.plan.systems:
+            if name in missing:
+                self._miss(f"{name}: {missing[name]}")
+        return replace(self.plan, systems=[name for name in self.plan.systems if name not in missing])
 
     def _say(self, text: str) -> None:
         print(f"[{time.monotonic() - self._begun:4.0f} s] {text}", file=sys.stderr, flush=True)

@@ -16,10 +16,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.peers.environments import PEERS, interpreter_of
+from benchmarks.peers.environments import PEERS, folder_of, interpreter_of, missing_for
 from benchmarks.peers.rig import OURS, NotReady, kill_session, server_program, tail
 from benchmarks.speed.proc import members
-from brokers.embedded_keeper import server_command
+from brokers.embedded.keeper import server_command
 from tests.support.servers import ServerProcess
 
 APPS: Final = Path(__file__).parent / "apps"
@@ -38,6 +38,11 @@ def title_of(name: str) -> str:
     ('RQ', 'bare limit')
     """
     return PEERS[name].title if name in PEERS else BARE_TITLE if name == BARE else name
+
+
+def missing_on_this_machine() -> dict[str, str]:
+    """The systems that cannot be measured here, and why."""
+    return {name: lacking for name in SYSTEMS if name in PEERS and (lacking := missing_for(PEERS[name]))}
 
 
 def start_server() -> ServerProcess:
@@ -64,6 +69,8 @@ class Contestant:
         self.url = f"{server.tcp_url}/{self.database}"
         self._server = server
         self._interpreter = Path(sys.executable) if name == OURS else interpreter_of(PEERS[name])
+        self._on_node = name in PEERS and PEERS[name].kind == "npm"
+        self._program = "client.mjs" if self._on_node else "client.py"
         self._launcher = launcher
         self._folder = Path(tempfile.mkdtemp(prefix=f"speed-{name}-"))
         self._workers: list[subprocess.Popen[bytes]] = []
@@ -72,7 +79,7 @@ class Contestant:
         self._empty()
         self._log = (self._folder / "client.log").open("ab")
         self.client = subprocess.Popen(
-            [*(self._launcher or (str(self._interpreter),)), str(APPS / "client.py"), f"on_{self.name}"],
+            [*(self._launcher or (str(self._interpreter),)), str(APPS / self._program), f"on_{self.name}"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
@@ -100,6 +107,8 @@ class Contestant:
         """Of its processes: only where the server is; nothing of ours is inherited."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith("ORCHESTRATOR_")}
         own = {"PEER_URL": self.url, "ORCHESTRATOR_REDIS_URL": self.url, "RQ_REDIS_URL": self.url}
+        if self._on_node:
+            return {**kept, **own, "NODE_PATH": str(folder_of(PEERS[self.name]) / "node_modules")}
         return {**kept, **own, "PYTHONPATH": str(APPS)}
 
     def ask(self, verb: str, *arguments: object) -> Any:

@@ -14,13 +14,14 @@ from typing import Any, Final
 
 import pytest
 
+from orchestrator.client.fleet import Fleet
 from orchestrator.errors import AuthenticationFailed, BrokerError, BrokerUnavailable
-from orchestrator.fleet import Fleet, use_fleet
 from orchestrator.futures import PrefectFuture
-from orchestrator.settings import Settings, use
+from orchestrator.settings import Settings
 from tests.support import tracing
 from tests.support.clusters import Cluster, ask
 from tests.support.engines import RedisFleet, Worker
+from tests.support.fleets import fleet_of
 from tests.support.servers import ServerProcess
 from tests.support.waiting import wait_until
 
@@ -52,14 +53,8 @@ def others(cluster: Cluster, owner: ServerProcess) -> list[ServerProcess]:
 @contextmanager
 def fleet_at(node: ServerProcess, namespace: str, **settings: Any) -> Iterator[Fleet]:
     chosen = Settings(redis_url=node.tcp_url, namespace=namespace, **settings)
-    made = Fleet(chosen)
-    before = use_fleet(made)
-    try:
-        with use(chosen):
-            yield made
-    finally:
-        use_fleet(before)
-        made.close()
+    with fleet_of(chosen) as made:
+        yield made
 
 
 @pytest.fixture
@@ -109,8 +104,8 @@ def test_a_node_that_has_not_got_the_namespace_leads_to_the_one_that_has(
     cluster: Cluster, owner: ServerProcess, others: list[ServerProcess], namespace: str, trace: Path
 ) -> None:
     first = tracing.add.delay(str(trace), 1, 2)
-    assert tracing.add.delay(str(trace), first, 4).result(timeout=20) == 7
-    assert tracing.fail_twice.map([str(trace)] * 3).result(timeout=20) == ["the third time"] * 3
+    assert tracing.add.delay(str(trace), first, 4).result(timeout=60) == 7
+    assert tracing.fail_twice.map([str(trace)] * 3).result(timeout=60) == ["the third time"] * 3
     assert cluster.keys(namespace, owner)
     assert not any(cluster.keys(namespace, node) for node in others)
 
@@ -127,11 +122,11 @@ def test_a_slot_that_is_moved_twice_while_a_map_runs_costs_no_call_and_no_second
         assert len(starts(trace)) < count, "the map is still running"
     assert futures.result(timeout=60) == [0.01] * count
     assert starts(trace) == Counter(future.run_id for future in futures)
-    assert tracing.add.delay(str(trace), 1, 2).result(timeout=20) == 3
+    assert tracing.add.delay(str(trace), 1, 2).result(timeout=60) == 3
     assert cluster.keys(namespace, others[-1])
     assert not any(cluster.keys(namespace, node) for node in (owner, others[0]))
     cluster.move(namespace, owner)  # while everybody waits
-    assert tracing.add.delay(str(trace), 3, 4).result(timeout=20) == 7
+    assert tracing.add.delay(str(trace), 3, 4).result(timeout=60) == 7
 
 
 @pytest.mark.usefixtures("worker")
@@ -149,8 +144,8 @@ def test_while_a_slot_is_on_its_way_calls_are_refused_in_time_and_nothing_is_tor
     wait_until(lambda: any(note.sign == "-" for note in tracing.notes(trace)), message="the task ends meanwhile")
     assert not cluster.keys(namespace, target), "a key on both sides could not be moved"
     cluster.finish_move(namespace, target)
-    assert running.result(timeout=20) == "seen"
-    assert tracing.add.delay(str(trace), 1, 2).result(timeout=20) == 3
+    assert running.result(timeout=60) == "seen"
+    assert tracing.add.delay(str(trace), 1, 2).result(timeout=60) == 3
     assert starts(trace)[running.run_id] == 1
 
 
@@ -176,10 +171,10 @@ def test_a_user_who_is_unknown_at_the_node_of_the_namespace_is_told_which_node_t
     fleet = Fleet(Settings(redis_url=url, namespace=namespace))
     for _ in range(2):
         with pytest.raises(AuthenticationFailed, match=str(owner.port)) as caught:
-            fleet.broker.expect([], "inbox")
+            fleet.broker.inboxes.expect([], "inbox")
         assert password not in str(caught.value)
     cluster.move(namespace, others[0])
-    assert fleet.broker.expect([], "inbox") == []
+    assert fleet.broker.inboxes.expect([], "inbox") == []
     fleet.close()
 
 
@@ -199,8 +194,8 @@ def test_calls_at_a_node_that_falls_silent_are_done_at_its_replica(
             fresh = patiently(lambda: delay_in_time(trace))
             worker = RedisFleet().start_worker(fleet.settings, APP)
             try:
-                assert patiently(lambda: fresh.result(timeout=30)) == 3
-                results = [patiently(lambda f=future: f.result(timeout=30)) for future in accepted]
+                assert patiently(lambda: fresh.result(timeout=60)) == 3
+                results = [patiently(lambda f=future: f.result(timeout=60)) for future in accepted]
                 assert results == list(range(1, 51))
             finally:
                 worker.stop()

@@ -25,10 +25,10 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
-from brokers.contract import Status
-from orchestrator import fleet as fleets
+from brokers.messages import Status
 from orchestrator import settings as all_settings
-from orchestrator.fleet import Fleet
+from orchestrator.client import fleet as fleets
+from orchestrator.client.fleet import Fleet
 from orchestrator.futures import PrefectFuture
 from orchestrator.settings import Settings
 from orchestrator.tasks import Task
@@ -42,7 +42,7 @@ from tests.support.worker_process import QUICK, WorkerProcess, clean_environment
 pytestmark = [pytest.mark.behaviour, pytest.mark.slow]
 EXAMPLES: Final = int(os.environ.get("ORCHESTRATOR_MODEL_EXAMPLES", "0"))
 STEPS: Final = 12
-MOST_WORKERS: Final = 3
+MAX_WORKERS: Final = 3
 LEASE_SECONDS: Final = float(QUICK["ORCHESTRATOR_LEASE_SECONDS"])
 WAIT_SECONDS: Final = 60.0  # a few leases, restarts and new workers on a busy machine
 APPS: Final = ("-A", "tests.support.tracing", "-A", "tests.support.async_tracing", "-c", "1")
@@ -88,7 +88,7 @@ class Worker:
     frozen_at: float | None = None
 
     def signal_all(self, signum: int) -> None:
-        os.killpg(self.process.process.pid, signum)
+        self.process.signal_all(signum)
 
 
 class WorkersMachine(RuleBasedStateMachine):
@@ -120,6 +120,7 @@ class WorkersMachine(RuleBasedStateMachine):
             lease_seconds=LEASE_SECONDS,
             beat_seconds=0.5,
             result_ttl_seconds=900,
+            map_blocks=True,
         )
         self._environment = clean_environment(
             **QUICK,
@@ -244,10 +245,10 @@ class WorkersMachine(RuleBasedStateMachine):
             self._faults += 2
             run = self.call(tracing.needs_an_antidote, str(antidote), model=Model(value="cured", starts=3))
             run_id = run.future.run_id
-            wait_until(lambda: self.oracle.broker.dead_letters() == [run_id], WAIT_SECONDS, "the dead letter")
+            wait_until(lambda: self.oracle.broker.dead_letters.newest() == [run_id], WAIT_SECONDS, "the dead letter")
             antidote.touch()
             self.oracle.about_to_replay(run_id)
-            assert self.oracle.within(10.0, lambda: self.fleet.broker.replay([run_id]), "replay()") == [run_id]
+            assert self.oracle.within(10.0, lambda: self.fleet.broker.runs.replay([run_id]), "replay()") == [run_id]
             run.future.reopen()
             assert run.future.result(timeout=WAIT_SECONDS) == "cured"
 
@@ -257,7 +258,7 @@ class WorkersMachine(RuleBasedStateMachine):
     def start_the_first_worker(self) -> None:
         self._start_worker()
 
-    @precondition(lambda self: len(self.workers) < MOST_WORKERS)
+    @precondition(lambda self: len(self.workers) < MAX_WORKERS)
     @rule()
     def start_another_worker(self) -> None:
         self._start_worker()
@@ -365,7 +366,7 @@ class WorkersMachine(RuleBasedStateMachine):
             worker.process.wait_ready(1)
             worker.process.terminate()
         assert [worker.process.wait() for worker in self.workers] == [0] * len(self.workers)
-        records = self.oracle.broker.read([run.future.run_id for run in self.runs])
+        records = self.oracle.broker.records.read([run.future.run_id for run in self.runs])
         for run, record in zip(self.runs, records, strict=True):
             self.oracle.expect(run.future.run_id, run.end(record.status))
             told = HANDLE_SAYS[run.model.status](run.future.state)
@@ -392,12 +393,12 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 @pytest.mark.timeout(900 + 60 * EXAMPLES)
-def test_whatever_happens_to_workers_and_server_every_run_ends_as_the_model_says(site: Site) -> None:
+def test_whatever_happens_to_workers_and_server_every_run_ends_as_the_model_says(site: Site, thorough: bool) -> None:
     machine = type("Machine", (WorkersMachine,), {"site": site})
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=EXAMPLES or 12,
+            max_examples=EXAMPLES or (12 if thorough else 6),
             stateful_step_count=STEPS,
             derandomize=not EXAMPLES,
             database=None,

@@ -12,11 +12,11 @@ from typing import Any, Final
 
 import pytest
 
-from brokers.contract import Delivery, Ending, Status
+from brokers.messages import AckKind, Delivery, Status
 from orchestrator import serializers
-from orchestrator.fleet import Fleet
+from orchestrator.client.fleet import Fleet
 from orchestrator.futures import PrefectFuture
-from orchestrator.outcomes import pack_outcome, result_context
+from orchestrator.serializers.outcomes import pack_outcome, result_context
 from orchestrator.settings import Settings
 from tests.conftest import program_or_skip
 from tests.support import oracle as oracles
@@ -26,11 +26,9 @@ from tests.support.servers import ServerProcess
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[ServerProcess]:
+def server_program() -> Path:
     """One program is enough: the oracle is what is tested."""
-    process = ServerProcess(program_or_skip("embedded")).start()
-    yield process
-    process.close()
+    return program_or_skip("embedded")
 
 
 class Story:
@@ -47,7 +45,7 @@ class Story:
             if delivery.run_id == self.plain:
                 self.complete(delivery, 3)
             else:
-                assert self.calls.end(delivery, Ending.RETRY)
+                assert self.calls.end(delivery, AckKind.RETRY)
         delivery = self.calls.wait_for_one()
         self.run(delivery.run_id)
         self.complete(delivery, 4)
@@ -88,6 +86,25 @@ def story(server: ServerProcess, namespace: str, tmp_path: Path) -> Iterator[Sto
 def test_a_story_without_violations_is_praised(story: Story) -> None:
     story.oracle.look()
     story.oracle.wait_until_settled(1)
+    assert story.violations() == []
+
+
+def test_a_call_that_leaves_its_block_to_be_tried_again_has_not_gone_back(story: Story) -> None:
+    run_ids = story.calls.submit_map(8)
+    taken = story.calls.take()
+    story.oracle.broker.deliveries.started([(delivery.ticket, delivery.run_id) for delivery in taken])
+    story.oracle._stop_watching()  # it might see what comes in between
+    story.oracle._look_into_blocks(set())  # they have left it after the oracle asked who had
+    assert story.calls.status(run_ids[0]) == Status.RUNNING
+    assert all(story.calls.end(delivery, AckKind.RETRY) for delivery in taken)
+    story.calls.move_until(lambda: {story.calls.status(run_id) for run_id in run_ids} == {Status.QUEUED})
+    story.oracle.look()
+    for delivery in [*taken, *story.calls.take()]:
+        story.run(delivery.run_id)
+        if delivery not in taken:
+            story.complete(delivery, 1)
+    for run_id in run_ids:
+        story.oracle.expect(run_id, Model(value=1, retries=1, starts=2))
     assert story.violations() == []
 
 
@@ -236,7 +253,7 @@ def _running(story: Story) -> Delivery:
     story.oracle.expect(story.calls.submit(), Model(value=9))
     delivery = story.calls.take_one()
     story.run(delivery.run_id)
-    assert story.oracle.broker.started([(delivery.ticket, delivery.run_id)]) == []
+    assert story.oracle.broker.deliveries.started([(delivery.ticket, delivery.run_id)]) == []
     story.oracle.look()
     return delivery
 
@@ -287,7 +304,7 @@ def test_every_violation_is_named(
 
 def test_a_replay_that_was_announced_is_another_life_and_one_that_was_not_is_a_second_end(story: Story) -> None:
     def replay() -> None:
-        assert story.oracle.broker.replay([story.plain]) == [story.plain]
+        assert story.oracle.broker.runs.replay([story.plain]) == [story.plain]
         story.oracle.look()
         story.run(story.plain)
         story.complete(story.calls.take_one(), 3)

@@ -10,13 +10,14 @@ from typing import Any, Final, NamedTuple
 
 import pytest
 
+from orchestrator.client.fleet import Fleet
 from orchestrator.errors import AuthenticationFailed, BrokerError, BrokerRefused, BrokerUnavailable
-from orchestrator.fleet import Fleet, use_fleet
 from orchestrator.futures import PrefectFuture
-from orchestrator.settings import Settings, use
+from orchestrator.settings import Settings
 from tests.support import tracing
 from tests.support.engines import RedisFleet
 from tests.support.fake_servers import FakeServer, silence
+from tests.support.fleets import fleet_of
 from tests.support.sentinels import SENTINELS_PASSWORD, SERVICE, Sentinel, replica_of
 from tests.support.servers import PASSWORD, ServerProcess, free_port
 from tests.support.waiting import wait_until
@@ -74,14 +75,8 @@ def fake() -> Iterator[Callable[[Callable[[bytes], bytes | None]], FakeServer]]:
 @contextmanager
 def fleet_at(url: str, namespace: str) -> Iterator[Fleet]:
     settings = Settings(redis_url=url, namespace=namespace)
-    made = Fleet(settings)
-    before = use_fleet(made)
-    try:
-        with use(settings):
-            yield made
-    finally:
-        use_fleet(before)
-        made.close()
+    with fleet_of(settings) as made:
+        yield made
 
 
 def patiently(ask: Callable[[], Any]) -> Any:
@@ -122,9 +117,9 @@ def test_accepted_calls_survive_the_primary_and_work_goes_on_at_the_new_one(
             guarded.primary.kill()
             wait_until(lambda: is_primary(guarded.replica), timeout=60, message="the replica is promoted")
             sign.touch()
-            assert patiently(lambda: running.result(timeout=30)) == "seen"
+            assert patiently(lambda: running.result(timeout=60)) == "seen"
             fresh = patiently(lambda: tracing.add.delay(str(trace), 1, 2))
-            assert patiently(lambda: fresh.result(timeout=30)) == 3
+            assert patiently(lambda: fresh.result(timeout=60)) == 3
             assert results_of(accepted, fleet) == list(range(1, 51))
         finally:
             worker.stop()
@@ -140,7 +135,7 @@ def results_of(accepted: list[PrefectFuture[Any]], fleet: Fleet) -> list[Any]:
     """Have them done by a worker that has come after the failover."""
     worker = RedisFleet().start_worker(fleet.settings, APP, queues=APART)
     try:
-        return [patiently(lambda f=future: f.result(timeout=30)) for future in accepted]
+        return [patiently(lambda f=future: f.result(timeout=60)) for future in accepted]
     finally:
         worker.stop()
 

@@ -17,8 +17,9 @@ from typing import Any, Final
 
 import pytest
 
-from brokers.contract import Envelope
-from brokers.redis.sender import Sender
+from brokers.messages import Envelope
+from brokers.sender import Sender
+from orchestrator.client.fleet import Fleet
 from orchestrator.errors import (
     AuthenticationFailed,
     BrokerError,
@@ -26,9 +27,8 @@ from orchestrator.errors import (
     RunLost,
     StoreFull,
 )
-from orchestrator.fleet import Fleet
+from orchestrator.execution.interrupt import CancelRun
 from orchestrator.futures import PrefectFuture
-from orchestrator.interrupt import CancelRun
 from orchestrator.settings import Settings
 from tests.support import tracing
 from tests.support.engines import ROOT, environment_of
@@ -194,7 +194,7 @@ def test_a_worker_goes_on_and_sends_its_outcome_when_the_server_is_back(
         wait_until(lambda: ended_here(rig), message="the task ends while the server is away")
         time.sleep(0.7)  # longer than a command may take: the worker has noticed
         away.come_back(how)
-        assert rig.oracle.within(10, lambda: future.result(timeout=10), "result()") == "seen"
+        assert rig.oracle.within(10, lambda: future.result(timeout=60), "result()") == "seen"
     assert_right(rig)
 
 
@@ -216,7 +216,7 @@ def test_back_to_work_within_three_seconds_however_often_the_server_goes_away(
                 away.come_back(how)
                 back = time.monotonic()
                 fresh = rig.oracle.within(10, lambda number=number: add(rig, number, 2), "delay")
-                values = [rig.oracle.within(20, lambda f=f: f.result(timeout=20), "result") for f in (fresh, waiting)]
+                values = [rig.oracle.within(20, lambda f=f: f.result(timeout=60), "result") for f in (fresh, waiting)]
                 watcher.join(20)
                 took = time.monotonic() - back
                 assert values == [number + 2, number + 1]
@@ -232,7 +232,7 @@ def test_waiters_of_an_emptied_server_learn_that_their_runs_are_lost_and_new_cal
     rig, server = own_rig
     nobody_reads = "another"
     with rig.working():
-        assert add(rig, 1, 1).result(timeout=10) == 2
+        assert add(rig, 1, 1).result(timeout=60) == 2
         lost = [add(rig, 1, number, queue=nobody_reads) for number in range(3)]
         waiting = ThreadPoolExecutor(3)
         errors = [waiting.submit(future.result, 30) for future in lost]
@@ -244,7 +244,7 @@ def test_waiters_of_an_emptied_server_learn_that_their_runs_are_lost_and_new_cal
         waiting.shutdown()
         rig.oracle.models.clear()
         again = rig.oracle.within(10, lambda: add(rig, 20, 2), "delay")
-        assert rig.oracle.within(20, lambda: again.result(timeout=20), "result") == 22
+        assert rig.oracle.within(20, lambda: again.result(timeout=60), "result") == 22
     assert_right(rig, faults=1)
 
 
@@ -277,11 +277,13 @@ def test_a_full_server_refuses_calls_takes_ends_and_keeps_its_workers(own_rig: t
         assert queued.cancel()
         rig.oracle.models[queued.run_id] = Model(b"K", starts=0)
         wait_until(lambda: time.monotonic() > until)
-        assert worker.consumer in rig.oracle.broker.workers(QUICK["lease_seconds"]), "its heart beats all the same"
+        assert worker.consumer in rig.oracle.broker.consumers.alive(QUICK["lease_seconds"]), (
+            "its heart beats all the same"
+        )
         sign.touch()
-        assert future.result(timeout=10) == "seen"
+        assert future.result(timeout=60) == "seen"
         make_room(server)
-        assert add(rig, 3, 4).result(timeout=10) == 7
+        assert add(rig, 3, 4).result(timeout=60) == 7
     assert_right(rig)
 
 
@@ -292,7 +294,7 @@ def test_ends_get_through_to_a_full_server_although_log_lines_do_not(
     with rig.working():
         calls = [tracing.say.apply_async((str(rig.trace), "x"), countdown=0.3) for _ in range(3)]
         fill(server)
-        assert [call.result(timeout=10) for call in calls] == ["X"] * 3
+        assert [call.result(timeout=60) for call in calls] == ["X"] * 3
         make_room(server)
     assert "log lines are lost" in caplog.text
 
@@ -326,7 +328,7 @@ def test_a_map_of_2000_while_scripts_are_flushed_all_the_time(own_rig: tuple[Rig
 def test_idle_connections_that_the_server_closes_cost_nobody_a_call(own_rig: tuple[Rig, ServerProcess]) -> None:
     rig, server = own_rig
     with rig.working():
-        assert add(rig, 1, 1).result(timeout=10) == 2
+        assert add(rig, 1, 1).result(timeout=60) == 2
         with server.client() as client:
             client.config_set("timeout", 1)
 
@@ -334,7 +336,7 @@ def test_idle_connections_that_the_server_closes_cost_nobody_a_call(own_rig: tup
             time.sleep(2.2)  # the server looks after its clients about once a second
             assert rig.fleet.live_workers()
             assert rig.fleet.logs.read("0" * 36) == []
-            assert add(rig, 1, number).result(timeout=10) == 1 + number
+            assert add(rig, 1, number).result(timeout=60) == 1 + number
     assert_right(rig)
 
 
@@ -351,8 +353,8 @@ def everything_said(error: BaseException, fleet: Fleet, log_text: str) -> str:
         repr(fleet.settings),
         repr(fleet),
         str(fleet.settings),
-        repr(fleet.wires),
-        repr(vars(fleet.wires)),
+        repr(fleet.broker.wires),
+        repr(vars(fleet.broker.wires)),
     ]
     cause: BaseException | None = error
     while cause is not None:
@@ -375,11 +377,11 @@ def test_a_wrong_password_is_named_and_shown_nowhere(
     ):
         fleet = Fleet(Settings(redis_url=url, namespace="n", **QUICK))
         with pytest.raises(AuthenticationFailed, match="ORCHESTRATOR_REDIS_URL") as caught:
-            fleet.broker.read(["x"])
+            fleet.broker.records.read(["x"])
         assert WRONG not in everything_said(caught.value, fleet, caplog.text)
         fleet.close()
     right = Fleet(Settings(redis_url=f"redis://:{PASSWORD}@127.0.0.1:{server.port}", namespace="n", **QUICK))
-    assert right.broker.reachable()
+    assert right.broker.health.is_reachable()
     right.close()
 
 
@@ -388,7 +390,7 @@ def test_a_password_that_changes_stops_a_worker_only_until_it_is_right_again(
 ) -> None:
     rig, server = own_rig
     with rig.working():
-        assert add(rig, 1, 1).result(timeout=10) == 2
+        assert add(rig, 1, 1).result(timeout=60) == 2
         with server.client() as client:
             client.config_set("requirepass", PASSWORD)
             rig.worker_proxy.cut_all()
@@ -398,7 +400,7 @@ def test_a_password_that_changes_stops_a_worker_only_until_it_is_right_again(
             wait_until(lambda: "ORCHESTRATOR_REDIS_URL" in caplog.text, message="the worker says so")
             client.execute_command("AUTH", PASSWORD)
             client.config_set("requirepass", "")
-        assert add(rig, 1, 2).result(timeout=10) == 3
+        assert add(rig, 1, 2).result(timeout=60) == 3
 
 
 def test_an_acl_that_forbids_something_is_named(
@@ -416,7 +418,7 @@ def test_an_acl_that_forbids_something_is_named(
         url = f"unix://{name}:{PASSWORD}@{server.socket}"
         fleet = Fleet(Settings(redis_url=url, namespace="n", **QUICK))
         with pytest.raises(AuthenticationFailed, match="ACL") as caught:
-            fleet.broker.expect(["x"], "inbox")
+            fleet.broker.inboxes.expect(["x"], "inbox")
         assert PASSWORD not in everything_said(caught.value, fleet, caplog.text)
         fleet.close()
 
@@ -436,8 +438,8 @@ def test_a_primary_that_became_a_replica_is_away_until_it_is_a_primary_again(
         sign.touch()
         wait_until(lambda: ended_here(rig))
         client.execute_command("REPLICAOF", "NO", "ONE")
-        assert rig.oracle.within(10, lambda: future.result(timeout=10), "result") == "seen"
-        assert rig.oracle.within(10, lambda: add(rig, 1, 2).result(timeout=10), "result") == 3
+        assert rig.oracle.within(10, lambda: future.result(timeout=60), "result") == "seen"
+        assert rig.oracle.within(10, lambda: add(rig, 1, 2).result(timeout=60), "result") == 3
     assert_right(rig)
 
 
@@ -478,9 +480,9 @@ def test_a_cluster_of_one_node_is_a_server_like_any_other(
         with rig.working():
             first = add(rig, 1, 2)
             second = tracing.add.delay(str(rig.trace), first, 4)
-            assert second.result(timeout=10) == 7
+            assert second.result(timeout=60) == 7
             futures = tracing.fail_twice.map([str(rig.trace)] * 3)
-            assert futures.result(timeout=10) == ["the third time"] * 3
+            assert futures.result(timeout=60) == ["the third time"] * 3
 
 
 # -- clients ---------------------------------------------------------------------------------------------------------
@@ -520,8 +522,8 @@ def test_a_client_without_workers_waits_as_long_as_it_said_and_is_told_why(
     future = add(rig, 1, 2, queue="nobody-reads-it")
     began = time.monotonic()
     with pytest.raises(TimeoutError):
-        future.result(timeout=3.5)
-    assert 3.5 <= time.monotonic() - began < 3.5 + BUDGET_SECONDS
+        future.result(timeout=5)  # it looks for workers after 3 seconds
+    assert 5 <= time.monotonic() - began < 5 + BUDGET_SECONDS
     assert "no live worker serves the queue nobody-reads-it" in caplog.text
 
 
@@ -545,8 +547,8 @@ def test_delays_and_leases_are_the_servers_time_whatever_our_clock_says(
         began = time.monotonic()
         future = add(rig, 1, 2, countdown=0.6)
         retried = tracing.fail_twice.delay(str(rig.trace))
-        assert retried.result(timeout=10) == "the third time"
-        assert future.result(timeout=10) == 3
+        assert retried.result(timeout=60) == "the third time"
+        assert future.result(timeout=60) == 3
         assert 0.6 <= time.monotonic() - began < 0.6 + BUDGET_SECONDS
         monkeypatch.setattr(time, "time", real)
     rig.oracle.expect(retried.run_id, Model(value="the third time", retries=2, starts=3))
@@ -562,12 +564,14 @@ def test_a_worker_cut_off_past_its_lease_cannot_overwrite_and_says_so_once(
     with FaultProxy(server.url) as other_proxy:
         cut_off = RigWorker(rig.worker_proxy.url, rig.namespace).start()
         future, sign = running_task(rig)
-        wait_until(lambda: rig.oracle.broker.read([future.run_id])[0].status == b"R", message="noted as running")
+        wait_until(
+            lambda: rig.oracle.broker.records.read([future.run_id])[0].status == b"R", message="noted as running"
+        )
         other = RigWorker(other_proxy.url, rig.namespace).start()
         rig.worker_proxy.black_hole()
         wait_until(lambda: len(tracing.notes(rig.trace)) == 2, message="the other worker has it")
         sign.touch()
-        assert future.result(timeout=10) == "seen"
+        assert future.result(timeout=60) == "seen"
         rig.worker_proxy.heal()
         wait_until(lambda: "came too late" in caplog.text, message="the late outcome is refused")
         other.stop()
@@ -580,12 +584,12 @@ def test_a_worker_cut_off_past_its_lease_cannot_overwrite_and_says_so_once(
 def test_an_end_whose_confirmation_was_lost_is_not_called_too_late(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
     rig.worker_proxy.break_at(Point("complete", 1), CUT_AFTER)
     with rig.working():
-        assert add(rig, 1, 2).result(timeout=10) == 3
+        assert add(rig, 1, 2).result(timeout=60) == 3
         wait_until(lambda: Point("complete", 2) in rig.worker_proxy.seen, message="it is sent again")
         retried = tracing.fail_twice.delay(str(rig.trace))
         rig.worker_proxy.reset()
         rig.worker_proxy.break_at(Point("complete", 1), CUT_AFTER)
-        assert retried.result(timeout=10) == "the third time"
+        assert retried.result(timeout=60) == "the third time"
     assert "too late" not in caplog.text
     rig.oracle.expect(retried.run_id, Model(value="the third time", retries=2, starts=3))
     assert rig.oracle.judge(faults=1) == []
@@ -610,14 +614,14 @@ def claim_and_stop(rig: Rig, late: Fault) -> None:
     assert rig.worker_proxy.over.wait(5)
     with rig.working():
         began = time.monotonic()
-        assert [future.result(timeout=20) for future in futures] == list(range(1, 21))
+        assert [future.result(timeout=60) for future in futures] == list(range(1, 21))
         assert time.monotonic() - began < 5.0
     rig.oracle.wait_until_settled()
     assert rig.oracle.judge(faults=1) == []
 
 
 def test_a_thread_interrupted_while_it_waits_for_a_reply_leaves_no_reply_for_the_next(rig: Rig) -> None:
-    wires = rig.fleet.wires
+    wires = rig.fleet.broker.wires
     wires.commands([("ECHO", "first")])
     rig.client_proxy.reset()
     rig.client_proxy.break_at(Point("ECHO", 1), delayed(0.3))

@@ -14,12 +14,13 @@ from typing import Final
 
 import pytest
 
+from orchestrator.client.fleet import Fleet
 from orchestrator.errors import BrokerError, BrokerUnavailable, TLSFailed
-from orchestrator.fleet import Fleet, use_fleet
-from orchestrator.settings import Settings, use
+from orchestrator.settings import Settings
 from tests.support.apps import basics
 from tests.support.certificates import Authority, Certificate
 from tests.support.engines import ROOT, RedisFleet, environment_of
+from tests.support.fleets import fleet_of
 from tests.support.sentinels import SENTINELS_PASSWORD, SERVICE, Sentinel
 from tests.support.servers import ServerProcess, free_port
 
@@ -70,14 +71,8 @@ def url(serve: ServeTLS, authority: Authority) -> str:
 @contextmanager
 def fleet_at(url: str) -> Iterator[Fleet]:
     settings = Settings(redis_url=url, namespace="tls", command_timeout_seconds=1.5, connect_timeout_seconds=0.5)
-    fleet = Fleet(settings)
-    before = use_fleet(fleet)
-    try:
-        with use(settings):
-            yield fleet
-    finally:
-        use_fleet(before)
-        fleet.close()
+    with fleet_of(settings) as made:
+        yield made
 
 
 def assert_works(url: str) -> None:
@@ -110,9 +105,9 @@ def test_a_client_and_a_worker_with_certificates_of_their_own(serve: ServeTLS, a
     with fleet_at(f"{url}&ssl_password=of%20the%20key") as fleet:
         worker = RedisFleet().start_worker(fleet.settings, "tests.support.apps.basics")
         try:
-            assert basics.add.map(range(100), 1).result(timeout=20) == list(range(1, 101))
+            assert basics.add.map(range(100), 1).result(timeout=60) == list(range(1, 101))
             later = basics.add.apply_async((basics.add.delay(1),), countdown=0.1)
-            assert later.result(timeout=20) == 3
+            assert later.result(timeout=60) == 3
             assert PASSWORD not in worker.output
         finally:
             worker.stop()

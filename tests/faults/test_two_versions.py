@@ -148,7 +148,8 @@ class Side:
         self._sources.mkdir(parents=True)
         (self._sources / "shop.py").write_text(shop)
         self.packages = packages
-        self._environment = clean_environment(**QUICK, **settings, PYTHONPATH=str(self._sources))
+        patience = {"ORCHESTRATOR_UNKNOWN_TASK_WAIT_SECONDS": "0"}
+        self._environment = clean_environment(**QUICK, **patience, **settings, PYTHONPATH=str(self._sources))
         self._log = folder / "worker.log"
         self.workers: list[WorkerProcess] = []
 
@@ -194,11 +195,9 @@ class Side:
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[ServerProcess]:
+def server_program() -> Path:
     """One program is enough: what our processes make of each other's bytes makes no difference to the server."""
-    process = ServerProcess(program_or_skip("embedded")).start()
-    yield process
-    process.close()
+    return program_or_skip("embedded")
 
 
 @pytest.fixture
@@ -294,21 +293,22 @@ def later_packages(folder: Path, *changes: tuple[str, str, str]) -> Path:
 
 
 CALLS, ARGUMENTS, OUTCOMES = (
-    "orchestrator/envelopes.py",
+    "orchestrator/submission/envelopes.py",
     "orchestrator/serializers/calls.py",
-    "orchestrator/outcomes.py",
+    "orchestrator/serializers/outcomes.py",
 )
-SUBMIT, SEND_ONE = "brokers/redis/scripts/submit.lua", "brokers/redis/scripts/send.lua"
-NEXT_VERSION = (CALLS, "VERSION: int = 1\n", "VERSION: int = 2\n")
+SCHEMA, META = "brokers/schema.py", "brokers/call_meta.py"
+SUBMIT, SEND_ONE = "brokers/redis/scripts/lib/submitting.lua", "brokers/redis/scripts/send.lua"
+NEXT_VERSION = (SCHEMA, "VERSION: int = 1\n", "VERSION: int = 2\n")
 WITH_MORE_IN_EVERYTHING = (
     NEXT_VERSION,
-    (CALLS, '        meta["v"] = VERSION\n', '        meta["v"] = VERSION\n        meta["zz"] = {"later": [1]}\n'),
+    (META, "return msgpack.packb(fields) if fields else None", 'return msgpack.packb(fields | {"zz": {"later": [1]}})'),
     (CALLS, "    extras: dict[str, Any] = {}\n", '    extras: dict[str, Any] = {"Z": "later"}\n'),
     (ARGUMENTS, "([positional, named], True)", "([positional, named, 9], True)"),
     (OUTCOMES, "ended, run_count, body, worker))", "ended, run_count, body, worker, 9))"),
-    (SUBMIT, "local fields = { 't', call[2],", "local fields = { 'zz', 'later', 't', call[2],"),
-    (SUBMIT, "    local n = 6\n", "    local n = 8\n"),
-    (SEND_ONE, "local fields = { 't', ARGV[2],", "local fields = { 'zz', 'later', 't', ARGV[2],"),
+    (SUBMIT, "local fields = { 't', task,", "local fields = { 'zz', 'later', 't', task,"),
+    (SUBMIT, "  local n = 6\n", "  local n = 8\n"),
+    (SEND_ONE, "local fields = { 't', task,", "local fields = { 'zz', 'later', 't', task,"),
     (SEND_ONE, "local n = 10\n", "local n = 12\n"),
 )
 UNDERSTOOD = {
@@ -350,8 +350,8 @@ def test_our_own_versions_read_each_other_and_ignore_what_they_do_not_know(
     assert "Traceback" not in worker.output
 
 
-TOO_NEW = (CALLS, "READABLE_BY: int = 1\n", "READABLE_BY: int = 2\n")
-NO_LONGER = (CALLS, "OLDEST: int = 1\n", "OLDEST: int = 2\n")
+TOO_NEW = (SCHEMA, "READABLE_BY: int = 1\n", "READABLE_BY: int = 2\n")
+NO_LONGER = (SCHEMA, "OLDEST: int = 1\n", "OLDEST: int = 2\n")
 
 
 @pytest.mark.parametrize(
@@ -378,3 +378,25 @@ def test_a_version_that_must_not_be_guessed_at_is_a_dead_letter_and_can_be_repla
     alike.work()
     assert client.command("dead", "replay", "--all") == "1 of 1 queued again\n"
     wait_until(lambda: client.read(run_ids)["first"][0] == "Completed", 40, "the replayed call has completed")
+
+
+EXPIRES = "brokers/redis/scripts/lib/ends.lua"
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ((EXPIRES, "'expired before it started'", "'nobody had the time'"), "nobody had the time"),
+        ((EXPIRES, ".. '\\31' .. reason", ""), "expired before it started"),
+    ],
+    ids=["in other words", "as 0.1, without a reason"],
+)
+def test_a_run_has_expired_whatever_the_sentence_of_the_worker_that_ended_it(
+    change: tuple[str, str, str], told: str, settings: dict[str, str], sides: list[Side], tmp_path: Path
+) -> None:
+    client = Side(tmp_path / "client", OLD_SHOP, settings)
+    other = Side(tmp_path / "worker", OLD_SHOP, settings, later_packages(tmp_path / "packages", change))
+    sides += [client, other]
+    run_ids = client.send({"late": "optional.apply_async((1,), expires=0.001)"})
+    other.work()
+    assert_found(client.read(run_ids), {"late": ("Expired", "RunCancelled", told)})

@@ -1,7 +1,7 @@
 """What the tasks do, the same for every queue. Standard library only: this runs in the environments of the peers.
 
-What happened is written to a file, a line per event: the text, the process, its session (every worker is started in a
-session of its own, so this names the worker) and the time.
+What happened is written to a file, a line per event: the text, the process, the first process of its worker (which is
+started with its own id as ``WORKER`` in its environment) and the time.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import time
 
 def write(path: str, text: str) -> None:
     """One line; a single write at the end of the file, so that lines of several processes do not mix."""
-    line = f"{text} {os.getpid()} {os.getsid(0)} {time.time():.6f}\n"
+    line = f"{text} {os.getpid()} {os.environ['WORKER']} {time.time():.6f}\n"
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     try:
         os.write(descriptor, line.encode())

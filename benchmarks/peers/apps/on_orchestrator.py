@@ -7,7 +7,7 @@ import sys
 import bodies
 
 from orchestrator import PrefectFuture, task
-from orchestrator.fleet import current_fleet
+from orchestrator.client.fleet import current_fleet
 from orchestrator.settings import current
 
 TASKS = {body.__name__: task(body) for body in (bodies.add, bodies.note, bodies.slow, bodies.poison)}
@@ -28,7 +28,7 @@ def send(name: str, *arguments: object) -> str:
 
 
 def state(call: str) -> str:
-    if call in current_fleet().broker.dead_letters():
+    if call in current_fleet().broker.dead_letters.newest():
         return "dead letter"
     now = PrefectFuture(call).state
     return "done" if now.is_completed() else now.name.lower()
