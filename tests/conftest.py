@@ -9,8 +9,35 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.celery_engine import collect_retired
+from tests.support.forked import end_templates
 from tests.support.rabbitmq import RabbitMQ, is_installed
+from tests.support.rows import split
 from tests.support.servers import PROGRAMS, ServerProcess, find_program
+
+LONGEST = "test_cut_sweep.py"  # else one process might have one of its tests left when the others have nothing more
+os.environ["ORCHESTRATOR_PROFILES_PATH"] = os.devnull  # no test depends on a profile of whoever runs it
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``--every-row``: nothing is left to ``make test-all``."""
+    parser.addoption("--every-row", action="store_true", help="run every suite on every server and engine")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Begin with what takes longest, and leave out what another row proves, see tests/support/rows.py."""
+    items.sort(key=lambda item: item.path.name != LONGEST)
+    if config.getoption("--every-row"):
+        return
+    kept, left_out = split(items)
+    items[:] = kept
+    config.hook.pytest_deselected(items=left_out)
+
+
+@pytest.fixture(scope="session")
+def thorough(request: pytest.FixtureRequest) -> bool:
+    """Whether nothing is left to `make test-all`."""
+    return bool(request.config.getoption("--every-row"))
 
 
 def program_or_skip(name: str) -> Path:
@@ -30,17 +57,30 @@ def server_program(request: pytest.FixtureRequest) -> Path:
     return program_or_skip(request.param)
 
 
-def running(program: Path) -> Iterator[ServerProcess]:
-    """For a suite with a ``server_program`` of its own: it needs a ``server`` of its own, too, or gets another's."""
-    process = ServerProcess(program).start()
-    yield process
-    process.close()
-
-
 @pytest.fixture(scope="session")
-def server(server_program: Path) -> Iterator[ServerProcess]:
-    """A running server, shared by the tests of this process: use a namespace of your own, and change no setting."""
-    yield from running(server_program)
+def servers() -> Iterator[Callable[[Path], ServerProcess]]:
+    """The running server of a program, started when the first test of this process asks for it."""
+    started: dict[Path, ServerProcess] = {}
+
+    def running(program: Path) -> ServerProcess:
+        if program not in started:
+            started[program] = ServerProcess(program).start()
+        return started[program]
+
+    yield running
+    collect_retired()
+    end_templates()
+    for process in started.values():
+        process.close()
+
+
+@pytest.fixture(scope="module")
+def server(server_program: Path, servers: Callable[[Path], ServerProcess]) -> ServerProcess:
+    """A running server of the suite's ``server_program``, shared by the tests of this process.
+
+    Use a namespace of your own, and change no setting.
+    """
+    return servers(server_program)
 
 
 @pytest.fixture(scope="session")
@@ -53,6 +93,7 @@ def rabbitmq() -> Iterator[RabbitMQ]:
         pytest.skip(reason)
     node = RabbitMQ().start()
     yield node
+    collect_retired()
     node.close()
 
 
@@ -76,10 +117,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     calls = [report for report in reports if getattr(report, "when", "") == "call"]
     rows = [value for call in calls for name, value in call.user_properties if name == "cut sweep"]
     if rows:
-        commands, tries, reached, violations = (sum(column) for column in zip(*rows, strict=True))
+        commands, tries, left_out, reached, violations = (sum(column) for column in zip(*rows, strict=True))
         terminalreporter.write_line(
-            f"cut sweep: {len(rows)} scenarios (one per side) with {commands} commands x {tries // commands} faults "
-            f"= {tries} runs, {reached} of them with the fault met, violations = {violations}"
+            f"cut sweep: {len(rows)} scenarios (one per side), {commands} commands broken in {tries} runs, {reached} "
+            f"with the fault met, violations = {violations}; left out: {left_out} runs, see tests/support/sweep.py"
         )
 
 

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from orchestrator.fleet import Fleet, use_fleet
-from orchestrator.settings import Settings, use
-from tests.conftest import program_or_skip, running
+from orchestrator.client.fleet import Fleet
+from orchestrator.settings import Settings
+from tests.conftest import program_or_skip
 from tests.support.differences import DIFFERENCES
 from tests.support.engines import ROWS, Engine, StartedWorker, celery_over_amqp, celery_over_redis, redis_fleet
+from tests.support.fleets import fleet_of
 from tests.support.servers import ServerProcess
 
 
@@ -35,12 +36,6 @@ def engine(row: str, request: pytest.FixtureRequest) -> Engine:
 def server_program(row: str) -> Path:
     """The row's server: each is used by one row of either engine."""
     return program_or_skip("embedded" if row in ("embedded", "celery+redis") else "redis-server")
-
-
-@pytest.fixture(scope="session")
-def server(server_program: Path) -> Iterator[ServerProcess]:
-    """A running server of that program."""
-    yield from running(server_program)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -65,12 +60,8 @@ def fleet_settings(request: pytest.FixtureRequest, engine: Engine, server: Serve
 @pytest.fixture(scope="module")
 def fleet(fleet_settings: Settings) -> Iterator[Fleet]:
     """The fleet of this process, for the length of the module, in a namespace of its own."""
-    made = Fleet(fleet_settings)
-    before = use_fleet(made)
-    with use(fleet_settings):
+    with fleet_of(fleet_settings) as made:
         yield made
-    use_fleet(before)
-    made.close()
 
 
 @pytest.fixture(scope="module")
@@ -78,4 +69,4 @@ def worker(request: pytest.FixtureRequest, engine: Engine, fleet: Fleet) -> Iter
     """A worker for the module's ``APP`` with its ``THREADS`` (2)."""
     started = engine.start_worker(fleet.settings, _said(request, "APP", ""), threads=_said(request, "THREADS", 2))
     yield started
-    started.stop()
+    started.retire()

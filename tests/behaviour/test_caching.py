@@ -31,6 +31,7 @@ def x() -> int:
     return next(_number)
 
 
+@pytest.mark.smoke
 def test_the_second_call_finds_the_result_of_the_first(x: int, sign: str) -> None:
     first = app.computed.submit(x, sign, return_state=True)
     second = app.computed.submit(x, sign, return_state=True)
@@ -41,30 +42,30 @@ def test_the_second_call_finds_the_result_of_the_first(x: int, sign: str) -> Non
 
 
 def test_a_direct_call_uses_the_fleets_cache(x: int, sign: str) -> None:
-    assert app.computed.submit(x, sign).result(timeout=20) == x * 10
+    assert app.computed.submit(x, sign).result(timeout=60) == x * 10
     assert app.computed(x, sign) == x * 10
     assert signals.count(sign) == 1
 
 
 def test_other_arguments_are_another_result(x: int, sign: str) -> None:
-    assert app.computed.submit(x, sign).result(timeout=20) == x * 10
+    assert app.computed.submit(x, sign).result(timeout=60) == x * 10
     other = next(_number)
-    assert app.computed.submit(other, sign).result(timeout=20) == other * 10
+    assert app.computed.submit(other, sign).result(timeout=60) == other * 10
     assert signals.count(sign) == 2
 
 
 def test_an_expired_result_is_computed_again(x: int, sign: str) -> None:
-    app.computed_for_a_moment.submit(x, sign).result(timeout=20)
+    app.computed_for_a_moment.submit(x, sign).result(timeout=60)
 
     def computed_again() -> bool:
-        app.computed_for_a_moment.submit(x, sign).result(timeout=20)
+        app.computed_for_a_moment.submit(x, sign).result(timeout=60)
         return signals.count(sign) == 2
 
     wait_until(computed_again)
 
 
 def test_refreshing_computes_again_and_keeps_the_new_result(x: int, sign: str) -> None:
-    app.computed.submit(x, sign).result(timeout=20)
+    app.computed.submit(x, sign).result(timeout=60)
     refreshed = app.computed.with_options(refresh_cache=True).submit(x, sign, return_state=True)
     assert refreshed.name == "Completed"
     assert app.computed.submit(x, sign, return_state=True).name == "Cached"
@@ -72,15 +73,15 @@ def test_refreshing_computes_again_and_keeps_the_new_result(x: int, sign: str) -
 
 
 def test_a_key_function_decides(sign: str) -> None:
-    values = [app.computed_by_parity.submit(x, sign).result(timeout=20) for x in (1, 2, 3, 4, 5)]
+    values = [app.computed_by_parity.submit(x, sign).result(timeout=60) for x in (1, 2, 3, 4, 5)]
     assert values == [1, 2, 1, 2, 1]
     assert signals.count(sign) == 2
 
 
 def test_failures_are_not_cached(x: int, sign: str) -> None:
     with pytest.raises(ValueError, match="the first time"):
-        app.fails_first.submit(x, sign).result(timeout=20)
-    assert app.fails_first.submit(x, sign).result(timeout=20) == x
+        app.fails_first.submit(x, sign).result(timeout=60)
+    assert app.fails_first.submit(x, sign).result(timeout=60) == x
     assert app.fails_first.submit(x, sign, return_state=True).name == "Cached"
 
 
@@ -108,7 +109,7 @@ def test_a_result_per_flow_parameters(sign: str) -> None:
 
 def test_an_argument_without_content_means_no_caching() -> None:
     futures = [app.takes_anything.submit(threading.Event) for _ in range(2)]
-    assert [future.result(timeout=20) for future in futures] == ["computed"] * 2
+    assert [future.result(timeout=60) for future in futures] == ["computed"] * 2
 
 
 @pytest.mark.parametrize("task", [app.computed_once, app.computed_once_async])
@@ -118,7 +119,7 @@ def test_identical_calls_at_once_are_one(task: object, x: int, sign: str) -> Non
     signals.wait_for(sign)
     wait_until(lambda: sum(future.state.is_running() for future in futures) == 1, message="the others wait, in no slot")
     signals.give(go_on)
-    assert [future.result(timeout=20) for future in futures] == [x] * 4
+    assert [future.result(timeout=60) for future in futures] == [x] * 4
     assert sorted(future.state.name for future in futures) == ["Cached", "Cached", "Cached", "Completed"]
     assert signals.count(sign) == 1
 
@@ -139,7 +140,7 @@ def test_when_the_one_that_computes_is_cancelled_another_does(x: int, sign: str)
     first.cancel()
     signals.wait_for(sign, 2)
     signals.give(go_on)
-    assert second.result(timeout=20) == x
+    assert second.result(timeout=60) == x
     assert first.state.is_cancelled()
 
 
@@ -151,7 +152,7 @@ def test_identical_direct_calls_and_calls_on_threads_are_one_too(x: int, sign: s
         futures = [app.computed_once.submit(x, sign, go_on) for _ in range(3)]
         signals.wait_for(sign)
         signals.give(go_on)
-        return [future.result(timeout=20) for future in futures]
+        return [future.result(timeout=60) for future in futures]
 
     assert on_threads() == [x] * 3
     assert signals.count(sign) == 1
@@ -167,7 +168,7 @@ def test_a_call_on_the_fleet_waits_for_an_identical_one_that_runs_here(x: int, s
     wait_until(lambda: future.state.is_scheduled(), 20, "it waits in no slot")
     signals.give(go_on)
     here.join(20)
-    assert (values, future.result(timeout=20)) == ([x], x)
+    assert (values, future.result(timeout=60)) == ([x], x)
     assert future.state.name == "Cached"
     assert signals.count(sign) == 1
 
@@ -183,5 +184,5 @@ def test_a_call_here_waits_for_an_identical_one_on_the_fleet(x: int, sign: str) 
     assert here.is_alive()
     signals.give(go_on)
     here.join(20)
-    assert (values, future.result(timeout=20)) == ([x], x)
+    assert (values, future.result(timeout=60)) == ([x], x)
     assert signals.count(sign) == 1

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator import unmapped
+from orchestrator.client.fleet import Fleet
 from orchestrator.errors import (
     MappingLengthMismatch,
     MappingMissingIterable,
@@ -16,7 +17,6 @@ from orchestrator.errors import (
     PayloadTooLarge,
     SerializationError,
 )
-from orchestrator.fleet import Fleet
 from orchestrator.futures import PrefectFuture, PrefectFutureList, wait
 from orchestrator.tasks import Task
 from tests.support import signals
@@ -27,10 +27,11 @@ APP = "tests.support.apps.basics"
 pytestmark = pytest.mark.usefixtures("worker")
 
 
+@pytest.mark.smoke
 def test_submit_gives_a_handle_on_the_result() -> None:
     future = basics.add.submit(1, y=2)
     assert isinstance(future, PrefectFuture)
-    assert future.result(timeout=20) == 3
+    assert future.result(timeout=60) == 3
     assert future.state.is_completed()
     assert future.state.run_count == 1
 
@@ -38,13 +39,14 @@ def test_submit_gives_a_handle_on_the_result() -> None:
 def test_the_work_is_done_by_another_process() -> None:
     import os
 
-    assert basics.process_id.submit().result(timeout=20) != os.getpid()
+    assert basics.process_id.submit().result(timeout=60) != os.getpid()
 
 
+@pytest.mark.smoke
 def test_delay_gives_a_handle_that_can_be_asked_later() -> None:
     first = basics.add.delay(1)
-    assert first.result(timeout=20) == 2
-    assert PrefectFuture(first.task_run_id).result(timeout=20) == 2
+    assert first.result(timeout=60) == 2
+    assert PrefectFuture(first.task_run_id).result(timeout=60) == 2
 
 
 async def _adelay_and_asubmit() -> list[int]:
@@ -55,6 +57,7 @@ async def _adelay_and_asubmit() -> list[int]:
     return [await future for future in [*delayed, *submitted]]
 
 
+@pytest.mark.smoke
 def test_calls_from_an_event_loop() -> None:
     import asyncio
 
@@ -77,14 +80,14 @@ def test_an_event_loop_that_ends_during_a_call_harms_no_other(fleet: Fleet) -> N
 def test_map_keeps_the_order_of_the_input() -> None:
     futures = basics.add.map(range(300), unmapped(10))
     assert isinstance(futures, PrefectFutureList)
-    assert futures.result(timeout=20) == list(range(10, 310))
+    assert futures.result(timeout=60) == list(range(10, 310))
 
 
 def test_map_zips_its_iterables_and_repeats_everything_else() -> None:
-    assert basics.total.map([1, 2], (10, 20), 100, more=[1000, 2000]).result(timeout=20) == [1111, 2122]
-    assert basics.echo.map({"a": 1, "b": 2}).result(timeout=20) == ["a", "b"]
-    assert basics.echo.map(iter([(1, 2), (3, 4)])).result(timeout=20) == [(1, 2), (3, 4)]
-    assert basics.total.map([1, 2], unmapped(5)).result(timeout=20) == [6, 7]
+    assert basics.total.map([1, 2], (10, 20), 100, more=[1000, 2000]).result(timeout=60) == [1111, 2122]
+    assert basics.echo.map({"a": 1, "b": 2}).result(timeout=60) == ["a", "b"]
+    assert basics.echo.map(iter([(1, 2), (3, 4)])).result(timeout=60) == [(1, 2), (3, 4)]
+    assert basics.total.map([1, 2], unmapped(5)).result(timeout=60) == [6, 7]
 
 
 def test_map_of_nothing_is_an_empty_list() -> None:
@@ -120,8 +123,8 @@ def test_wait_for_orders_calls_without_data(tmp_path: Path) -> None:
     signals.wait_for(entered)
     assert second.state.is_pending()
     signals.give(go_on)
-    second.result(timeout=20)
-    third.result(timeout=20)
+    second.result(timeout=60)
+    third.result(timeout=60)
 
 
 @pytest.mark.parametrize(
@@ -142,7 +145,7 @@ def test_arguments_that_do_not_fit_are_refused_at_the_call(call: object, told: s
 
 
 def test_argument_types_are_checked_where_the_task_wants_it() -> None:
-    assert basics.strict.submit("41", ["a"]).result(timeout=20) == 42
+    assert basics.strict.submit("41", ["a"]).result(timeout=60) == 42
     for way in (basics.strict.submit, basics.strict.delay, basics.strict):
         with pytest.raises(ParameterTypeError, match="argument 'count'"):
             way("many")
@@ -193,7 +196,7 @@ def test_a_countdown_an_eta_and_a_time_in_the_past() -> None:
     assert later.state.is_scheduled()
     by_eta = basics.add.apply_async((2,), eta=datetime.now(UTC) + timedelta(milliseconds=100))
     at_once = basics.add.apply_async((3,), countdown=timedelta(seconds=-5))
-    assert [future.result(timeout=20) for future in (at_once, by_eta, later)] == [4, 3, 2]
+    assert [future.result(timeout=60) for future in (at_once, by_eta, later)] == [4, 3, 2]
 
 
 def test_a_call_that_expires_before_it_starts_is_cancelled() -> None:
@@ -201,7 +204,7 @@ def test_a_call_that_expires_before_it_starts_is_cancelled() -> None:
 
     future = basics.add.apply_async((1,), countdown=30, expires=0.05)
     with pytest.raises(RunCancelled, match="expired"):
-        future.result(timeout=20)
+        future.result(timeout=60)
     assert future.state.name == "Expired"
 
 
@@ -213,15 +216,15 @@ def test_an_idempotency_key_makes_one_call(tmp_path: Path) -> None:
     assert first == second
     assert first.run_id != other.run_id
     for future in (first, second, other):
-        future.result(timeout=20)
-    assert basics.leave.apply_async((sign,), idempotency_key="once").result(timeout=20) is None
+        future.result(timeout=60)
+    assert basics.leave.apply_async((sign,), idempotency_key="once").result(timeout=60) is None
     assert signals.count(sign) == 1
 
 
 def test_calls_for_another_queue_wait_there() -> None:
     future = basics.in_another_queue.submit()
     moved = basics.add.apply_async((1,), queue="elsewhere")
-    assert basics.add.submit(1).result(timeout=20) == 2
+    assert basics.add.submit(1).result(timeout=60) == 2
     assert future.state.is_pending()
     assert moved.state.is_pending()
     assert future.cancel()
@@ -229,8 +232,8 @@ def test_calls_for_another_queue_wait_there() -> None:
 
 
 def test_every_kind_of_parameter() -> None:
-    assert basics.total.submit(1, 2, a=3).result(timeout=20) == 6
-    assert basics.keywords_only.submit(a=1).result(timeout=20) == (1, 2)
+    assert basics.total.submit(1, 2, a=3).result(timeout=60) == 6
+    assert basics.keywords_only.submit(a=1).result(timeout=60) == (1, 2)
     with pytest.raises(ParameterBindError):
         basics.keywords_only.submit(1)
 

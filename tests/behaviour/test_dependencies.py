@@ -19,9 +19,10 @@ pytestmark = pytest.mark.usefixtures("worker")
 
 
 def test_a_handle_stands_for_its_result() -> None:
-    assert basics.add.submit(basics.add.submit(1), y=basics.add.submit(2)).result(timeout=20) == 5
+    assert basics.add.submit(basics.add.submit(1), y=basics.add.submit(2)).result(timeout=60) == 5
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize(
     ("wrapped", "expected"),
     [
@@ -37,23 +38,42 @@ def test_a_handle_stands_for_its_result() -> None:
 )
 def test_handles_at_any_depth(wrapped: object, expected: object) -> None:
     value = wrapped(basics.add.submit(1), basics.add.submit(2))  # type: ignore[operator]
-    assert basics.echo.submit(value).result(timeout=20) == expected
+    assert basics.echo.submit(value).result(timeout=60) == expected
 
 
 def test_handles_in_dataclasses_and_models() -> None:
     one = basics.add.submit(1)
-    assert basics.contents.submit(basics.Basket("me", [one, {"x": one}])).result(timeout=20) == [2, {"x": 2}]
-    assert basics.contents.submit(basics.Order(number=1, lines=[one])).result(timeout=20) == [2]
+    assert basics.contents.submit(basics.Basket("me", [one, {"x": one}])).result(timeout=60) == [2, {"x": 2}]
+    assert basics.contents.submit(basics.Order(number=1, lines=[one])).result(timeout=60) == [2]
     nested = basics.Basket("me", basics.Order(number=1, lines=one))
-    assert basics.contents.submit(nested).result(timeout=20) == basics.Order(number=1, lines=2)
+    assert basics.contents.submit(nested).result(timeout=60) == basics.Order(number=1, lines=2)
 
 
+@pytest.mark.smoke
 def test_mapping_over_handles() -> None:
     numbers = basics.add.map(range(50))
     doubled = basics.total.map(numbers, numbers)
     total = basics.total.submit(basics.add.submit(0), *doubled)
-    assert doubled.result(timeout=20) == [2 * (n + 1) for n in range(50)]
-    assert total.result(timeout=20) == 1 + sum(2 * (n + 1) for n in range(50))
+    assert doubled.result(timeout=60) == [2 * (n + 1) for n in range(50)]
+    assert total.result(timeout=60) == 1 + sum(2 * (n + 1) for n in range(50))
+
+
+def test_a_map_behind_a_map_of_which_some_fail() -> None:
+    """Each call of the second has the end of its own upstream, and of no other; so has a third behind that."""
+    values = basics.echo.map(range(300))
+    halves = basics.halve.map(values)
+    doubled = basics.pair.map(halves, unmapped(values[0]), wait_for=[values[7]])
+    lenient = basics.echo_async.map(allow_failure(halves))
+    wait([*doubled, *lenient], timeout=60)
+    for number, (half, two, kept) in enumerate(zip(halves, doubled, lenient, strict=True)):
+        if number % 2:
+            assert isinstance(half.result(raise_on_failure=False), ValueError)
+            assert isinstance(kept.result(), ValueError)
+            assert two.state.name == "NotReady"
+            with pytest.raises(UpstreamTaskError, match=half.run_id):
+                two.result()
+        else:
+            assert (half.result(), two.result(), kept.result()) == (number // 2, [number // 2, 0], number // 2)
 
 
 def test_an_upstream_that_failed_makes_the_call_not_ready(tmp_path: Path) -> None:
@@ -62,7 +82,7 @@ def test_an_upstream_that_failed_makes_the_call_not_ready(tmp_path: Path) -> Non
     further = basics.echo.submit({"deep": [basics.echo.submit(failed)]})
     for future in (below, further):
         with pytest.raises(UpstreamTaskError) as caught:
-            future.result(timeout=20)
+            future.result(timeout=60)
         assert (future.state.type.value, future.state.name) == ("PENDING", "NotReady")
         assert isinstance(future.result(raise_on_failure=False), UpstreamTaskError)
         assert caught.value is not None
@@ -73,30 +93,30 @@ def test_an_upstream_that_failed_makes_the_call_not_ready(tmp_path: Path) -> Non
 
 def test_wait_returns_for_runs_that_are_not_ready() -> None:
     below = basics.echo.submit(basics.fail.submit())
-    assert wait([below], timeout=20).not_done == set()
+    assert wait([below], timeout=60).not_done == set()
 
 
 def test_allow_failure_gives_the_exception() -> None:
     failed, good = basics.fail.submit("so what"), basics.add.submit(1)
-    error = basics.echo.submit(allow_failure(failed)).result(timeout=20)
+    error = basics.echo.submit(allow_failure(failed)).result(timeout=60)
     assert isinstance(error, ValueError)
     assert str(error) == "so what"
-    assert basics.kind_of.submit(value=allow_failure(failed)).result(timeout=20) == "ValueError"
-    assert basics.echo.submit(allow_failure(good)).result(timeout=20) == 2
-    assert basics.add.submit(1, wait_for=[allow_failure(failed)]).result(timeout=20) == 2
+    assert basics.kind_of.submit(value=allow_failure(failed)).result(timeout=60) == "ValueError"
+    assert basics.echo.submit(allow_failure(good)).result(timeout=60) == 2
+    assert basics.add.submit(1, wait_for=[allow_failure(failed)]).result(timeout=60) == 2
 
 
 def test_allow_failure_of_a_collection_means_everything_in_it() -> None:
     failed, good = basics.fail.submit("so what"), basics.add.submit(1)
-    results = basics.echo.submit(allow_failure([good, {"bad": failed}])).result(timeout=20)
+    results = basics.echo.submit(allow_failure([good, {"bad": failed}])).result(timeout=60)
     assert results[0] == 2
     assert isinstance(results[1]["bad"], ValueError)
-    assert basics.add.submit(1, wait_for=allow_failure([failed, good])).result(timeout=20) == 2
+    assert basics.add.submit(1, wait_for=allow_failure([failed, good])).result(timeout=60) == 2
 
 
 def test_allow_failure_of_something_that_never_ran() -> None:
     below = basics.echo.submit(basics.fail.submit())
-    assert basics.kind_of.submit(allow_failure(below)).result(timeout=20) == "UpstreamTaskError"
+    assert basics.kind_of.submit(allow_failure(below)).result(timeout=60) == "UpstreamTaskError"
 
 
 def test_a_failed_state_among_the_arguments_is_refused_at_the_call() -> None:
@@ -104,16 +124,16 @@ def test_a_failed_state_among_the_arguments_is_refused_at_the_call() -> None:
         basics.echo.submit([Failed(message="no")])
     with pytest.raises(UpstreamTaskError):
         basics.add.submit(1, wait_for=[Failed(message="no")])
-    assert basics.kind_of.submit(allow_failure(Failed(message="no"))).result(timeout=20) == "RunFailed"
+    assert basics.kind_of.submit(allow_failure(Failed(message="no"))).result(timeout=60) == "RunFailed"
 
 
 def test_waiting_calls_hold_no_slots(tmp_path: Path) -> None:
     held = basics.hold.submit(str(tmp_path / "in"), str(tmp_path / "on"))
     waiting = [basics.echo.submit(held) for _ in range(20)]
     signals.wait_for(tmp_path / "in")
-    assert basics.add.submit(1).result(timeout=20) == 2  # one of the two slots is free, though 20 calls wait
+    assert basics.add.submit(1).result(timeout=60) == 2  # one of the two slots is free, though 20 calls wait
     signals.give(str(tmp_path / "on"))
-    assert [future.result(timeout=20) for future in waiting] == ["went on"] * 20
+    assert [future.result(timeout=60) for future in waiting] == ["went on"] * 20
 
 
 def test_fifty_tasks_that_wait_for_five_others_on_two_slots() -> None:
@@ -125,7 +145,7 @@ def test_a_result_may_hold_handles() -> None:
     @flow
     def pipeline() -> int:
         future = basics.echo.submit(3)
-        return basics.add.submit(future, future).result(timeout=20)
+        return basics.add.submit(future, future).result(timeout=60)
 
     assert pipeline() == 6
 

@@ -19,7 +19,10 @@ from typing import IO
 import pytest
 import redis
 
-from brokers.embedded import (
+from brokers.embedded.binary import BINARY_VARIABLE, find_server_binary
+from brokers.embedded.home import socket_path
+from brokers.errors import EmbeddedServerError
+from brokers.private_server import (
     EmbeddedServer,
     ServerStatus,
     default_home,
@@ -28,16 +31,14 @@ from brokers.embedded import (
     status,
     stop_lasting,
 )
-from brokers.embedded_home import socket_path
-from brokers.errors import EmbeddedServerError
-from brokers.server_binary import BINARY_VARIABLE, find_server_binary
 from tests.support.waiting import wait_until
+from tests.support.worker_process import is_alive
 
 PROJECT = Path(__file__).parents[2]
 USE_UNTIL_TOLD = """
 import sys
 from pathlib import Path
-from brokers.embedded import EmbeddedServer
+from brokers.private_server import EmbeddedServer
 print(EmbeddedServer(Path(sys.argv[1])).ensure(), flush=True)
 sys.stdin.read()
 """
@@ -116,22 +117,6 @@ def now(server: EmbeddedServer) -> ServerStatus:
     running = server.running()
     assert running is not None
     return running
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return not is_zombie(pid)
-
-
-def is_zombie(pid: int) -> bool:
-    """Dead, but not collected by anybody: in a container that happens to orphans."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return Path("/proc/self").exists()  # gone meanwhile; without such a folder nobody knows
 
 
 def kill_9(pid: int) -> None:
@@ -288,7 +273,7 @@ def test_a_forked_child_keeps_the_server_of_its_parent(processes: Processes, hom
         """
 import os, sys
 from pathlib import Path
-from brokers.embedded import EmbeddedServer
+from brokers.private_server import EmbeddedServer
 server = EmbeddedServer(Path(sys.argv[1]))
 server.ensure()
 if os.fork():
@@ -325,7 +310,7 @@ def test_users_that_come_and_go_all_the_time_always_find_a_server(processes: Pro
 import sys
 from pathlib import Path
 import redis
-from brokers.embedded import EmbeddedServer
+from brokers.private_server import EmbeddedServer
 server = EmbeddedServer(Path(sys.argv[1]))
 for _ in range(15):
     redis.Redis.from_url(server.ensure()).incr("visits")
@@ -413,7 +398,8 @@ def test_what_a_power_cut_leaves_behind_is_no_obstacle(server: EmbeddedServer, h
 
 def test_a_lasting_server_stays_until_it_is_stopped(processes: Processes, home: Path) -> None:
     starter = processes.run(
-        "import sys, pathlib, brokers.embedded as e; print(e.start_lasting(pathlib.Path(sys.argv[1])).server_pid)"
+        "import sys, pathlib, brokers.embedded.server as e\n"
+        "print(e.start_lasting(pathlib.Path(sys.argv[1])).server_pid)"
     )
     pid = int(says(starter))
     starter.wait()
@@ -556,7 +542,7 @@ def test_without_any_binary_the_error_says_what_was_tried() -> None:
     code = f"""
 import sys
 sys.path.insert(0, {str(PROJECT)!r})
-from brokers.server_binary import find_server_binary
+from brokers.embedded.binary import find_server_binary
 find_server_binary()
 """
     told = subprocess.run(
@@ -617,7 +603,7 @@ def test_default_home_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_racing_processes_get_one_secret_key(processes: Processes, home: Path) -> None:
-    code = "import sys, pathlib, brokers.embedded as e; print(e.secret_key(pathlib.Path(sys.argv[1])).hex())"
+    code = "import sys, pathlib, brokers.embedded.server as e; print(e.secret_key(pathlib.Path(sys.argv[1])).hex())"
     racers = [processes.run(code) for _ in range(6)]
     keys = {says(racer) for racer in racers}
     assert keys == {secret_key(home).hex()}

@@ -135,7 +135,7 @@ def test_hooks_of_flows() -> None:
     ("options", "told"),
     [
         ({"colour": "red"}, "no option 'colour'"),
-        ({"timeout_seconds": 0}, "timeout_seconds=0"),
+        ({"timeout_seconds": -1}, "timeout_seconds=-1"),
         ({"retries": -1}, "retries"),
         ({"task_runner": 5}, "task_runner=5"),
         ({"on_failure": ["x"]}, "on_failure"),

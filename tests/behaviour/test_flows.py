@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from orchestrator import Flow, allow_failure, flow, task
+from orchestrator.client.fleet import Fleet
 from orchestrator.errors import RunFailed, UpstreamTaskError
-from orchestrator.fleet import Fleet
 from orchestrator.futures import PrefectFuture, as_completed, wait
+from orchestrator.runnables.annotations import quote
 from orchestrator.runtime import flow_run
 from orchestrator.states import Cancelled, Completed, Failed
 from tests.support import signals
@@ -22,6 +23,7 @@ THREADS = 2
 pytestmark = pytest.mark.usefixtures("worker")
 
 
+@pytest.mark.smoke
 def test_a_flow_returns_its_value() -> None:
     @flow
     def my_flow(x: int, y: int = 2) -> int:
@@ -49,6 +51,13 @@ def test_a_flow_returns_its_value() -> None:
         (lambda: Failed(message="own choice"), "Failed"),
         (lambda: Completed(data=5), "Completed"),
         (lambda: [basics.fail.submit(), "something else"], "Completed"),
+        (lambda: [basics.add.map([1]), [[basics.fail.submit()]]], "Failed"),
+        (lambda: {"good": basics.add.submit(1), "bad": basics.fail.submit()}, "Failed"),
+        (lambda: ({"bad": (basics.fail.submit(),)}, []), "Failed"),
+        (lambda: [[Completed()], [Failed()]], "Failed"),
+        (lambda: {"looked at": Failed()}, "Completed"),
+        (lambda: quote(Failed()), "Completed"),
+        (list, "Completed"),
         (lambda: basics.fail.submit() and None, "Completed"),
     ],
 )
@@ -74,8 +83,17 @@ def test_results_of_returned_futures() -> None:
     def single() -> Any:
         return basics.add.submit(1)
 
-    assert futures() == [2, 3]
-    assert single() == 2
+    @flow
+    def mixed() -> Any:
+        return {"sum": basics.add.submit(1), "n": 3}
+
+    def shown(states: Any) -> list[Any]:
+        return [(state.name, state.result()) for state in states]
+
+    assert shown(futures()) == [("Completed", 2), ("Completed", 3)]
+    assert shown([single()]) == [("Completed", 2)]
+    answer = mixed()
+    assert (shown([answer["sum"]]), answer["n"]) == ([("Completed", 2)], 3)
     with pytest.raises(ValueError, match="one of two"):
         failing()
     assert failing(return_state=True).message == "2 of 3 states failed"
@@ -197,7 +215,7 @@ def test_a_generator_flow_and_a_method_as_a_flow() -> None:
         def run(self, x: int) -> int:
             return basics.add.submit(self.base, x).result()
 
-    assert numbers(3) == [0, 1, 2]
+    assert list(numbers(3)) == [0, 1, 2]
     assert Office(10).run(5) == 15
 
 
@@ -205,7 +223,7 @@ def test_fan_out_and_in() -> None:
     @flow
     def fan(n: int) -> int:
         squares = basics.total.map(basics.add.map(range(n)), range(n))
-        done, not_done = wait(squares, timeout=30)
+        done, not_done = wait(squares, timeout=60)
         assert not not_done
         assert {future.run_id for future in as_completed(squares)} == {future.run_id for future in done}
         return basics.total.submit(*squares).result()
@@ -223,7 +241,7 @@ def test_everything_submitted_in_a_flow_is_sent_when_it_ends(fleet: Fleet, tmp_p
 
     kept: list[PrefectFuture[None]] = []
     fire_and_forget()
-    assert all(record.status != b"?" for record in fleet.broker.read([future.run_id for future in kept]))
+    assert all(record.status != b"?" for record in fleet.broker.records.read([future.run_id for future in kept]))
     signals.wait_for(sign, 200)
 
 
@@ -235,7 +253,7 @@ def test_the_store_knows_how_a_flow_run_ended(fleet: Fleet) -> None:
 
     run_id = noted()
     assert run_id is not None
-    record = fleet.broker.read_flow_run(run_id)
+    record = fleet.broker.flow_runs.read(run_id)
     assert (record["flow"], record["name"], record["type"]) == (b"noted", b"noted", b"COMPLETED")
 
 

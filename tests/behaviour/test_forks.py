@@ -46,8 +46,8 @@ def wait_for(*children: int) -> None:
 def serve(number: int) -> list[object]:
     """What a web worker does: fire and forget, wait for one, map."""
     sent = basics.add.delay(number)
-    waited = basics.add.submit(number, 10).result(timeout=30)
-    return [sent.result(timeout=30), waited, basics.add.map(range(20), number).result(timeout=30)]
+    waited = basics.add.submit(number, 10).result(timeout=60)
+    return [sent.result(timeout=60), waited, basics.add.map(range(20), number).result(timeout=60)]
 
 
 def served(number: int) -> list[object]:
@@ -84,8 +84,8 @@ def test_a_fork_while_other_threads_send_and_wait(tmp_path: Path) -> None:
 
     works: list[Callable[[], object]] = [
         send_on,
-        lambda: basics.add.submit(2).result(timeout=30),
-        lambda: basics.add.map(range(10)).result(timeout=30),
+        lambda: basics.add.submit(2).result(timeout=60),
+        lambda: basics.add.map(range(10)).result(timeout=60),
     ]
     threads = [threading.Thread(target=go_on, args=(work,)) for work in works]
     for thread in threads:
@@ -100,7 +100,7 @@ def test_a_fork_while_other_threads_send_and_wait(tmp_path: Path) -> None:
             thread.join(40)
     assert [json.loads((tmp_path / f"{n}").read_text()) for n in range(6)] == [served(n) for n in range(6)]
     assert not failed
-    assert {future.result(timeout=30) for future in sent} == {2}
+    assert {future.result(timeout=60) for future in sent} == {2}
 
 
 def test_a_pool_of_forked_processes() -> None:
@@ -116,8 +116,8 @@ def test_a_handle_that_was_made_before_the_fork_is_good_on_both_sides(tmp_path: 
     waiting = [threading.Thread(target=future.result, args=(30,)) for future in futures[:5]]
     for thread in waiting:
         thread.start()
-    child = forked(tmp_path / "answer", lambda: [futures.result(timeout=30), futures[3].cancel()])
-    assert futures.result(timeout=30) == list(range(1, 31))
+    child = forked(tmp_path / "answer", lambda: [futures.result(timeout=60), futures[3].cancel()])
+    assert futures.result(timeout=60) == list(range(1, 31))
     wait_for(child)
     for thread in waiting:
         thread.join(30)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator import flow, inspection, tags
-from orchestrator.fleet import Fleet
+from orchestrator.client.fleet import Fleet
 from orchestrator.inspection import Redaction, RunFilter
 from orchestrator.runtime import flow_run
 from tests.support import signals
@@ -19,10 +19,11 @@ APP = "tests.support.apps.basics"
 pytestmark = pytest.mark.usefixtures("worker")
 
 
+@pytest.mark.smoke
 def test_a_completed_run_is_told_whole(fleet: Fleet) -> None:
     with tags("blue"):
         future = app.add.submit(2, y=3)
-    assert future.result(timeout=20) == 5
+    assert future.result(timeout=60) == 5
     detail = inspection.detail_of(fleet, str(future.task_run_id), Redaction(), {app.add.task_key: ["x", "y"]})
     assert detail is not None
     run = detail.run
@@ -51,6 +52,7 @@ def test_a_failed_run_has_its_traceback_and_can_be_retried(fleet: Fleet) -> None
     wait_until(lambda: inspection.views_of(fleet, [run_id])[0].ended not in (None, before), 20)
 
 
+@pytest.mark.smoke
 def test_runs_are_found_by_what_they_are(fleet: Fleet) -> None:
     with tags("found"):
         good = [app.add.submit(number, y=0) for number in range(3)]
@@ -78,6 +80,7 @@ def test_a_walk_goes_on_where_it_stopped(fleet: Fleet) -> None:
     while True:
         walk = inspection.walk_runs(fleet, wanted, limit=3, cursor=cursor)
         seen += [run.id for run in walk.runs]
+        assert all(run.created is not None for run in walk.runs), "those of a map, too"
         cursor = walk.cursor
         if cursor is None:
             break
@@ -121,8 +124,8 @@ def test_a_flow_run_is_known_while_it_runs(fleet: Fleet) -> None:
     def watched() -> int:
         future = app.add.submit(1, y=1)
         run_id = str(flow_run.id)
-        seen.append(fleet.broker.read_flow_run(run_id))
-        result = future.result(timeout=20)
+        seen.append(fleet.broker.flow_runs.read(run_id))
+        result = future.result(timeout=60)
         return int(result)
 
     assert watched() == 2
@@ -148,3 +151,37 @@ def test_a_running_run_says_who_runs_it(fleet: Fleet, tmp_path: Path) -> None:
     assert detail is not None
     assert ended is not None
     assert detail.run.worker == ended.run.worker != ""
+
+
+def test_the_moment_of_the_next_attempt_and_the_end_of_a_countdown_are_told(fleet: Fleet) -> None:
+    retried = app.fail.with_options(retries=1, retry_delay_seconds=600).submit()
+    counted_down = app.add.apply_async((1,), countdown=900)
+    run_ids = [str(future.task_run_id) for future in (retried, counted_down)]
+    wait_until(lambda: inspection.views_of(fleet, run_ids)[0].state_name == "AwaitingRetry", 20)
+    now = datetime.now(UTC)
+    moments = [view.due for view in inspection.views_of(fleet, run_ids)]
+    for moment, seconds, future in zip(moments, (600, 900), (retried, counted_down), strict=True):
+        assert moment is not None
+        assert timedelta(seconds=seconds - 60) < moment - now <= timedelta(seconds=seconds + 1)
+        assert future.state.scheduled_time == moment
+        future.cancel()
+
+
+def test_the_names_of_a_task_and_of_its_run_are_told(fleet: Fleet, tmp_path: Path) -> None:
+    entered, go_on = str(tmp_path / "entered"), str(tmp_path / "go_on")
+    held, quick = app.weigh.submit("tea", entered, go_on), app.weigh.submit("x" * 300)
+    plain, renamed = app.add.submit(1), app.add.with_options(name="sum").submit(1)
+    run_ids = [str(future.task_run_id) for future in (held, quick, plain, renamed)]
+    signals.wait_for(entered)
+    wait_until(lambda: inspection.views_of(fleet, run_ids)[0].name == "weigh tea", 20)  # while it runs
+    signals.give(go_on)
+    for future in (held, quick, plain, renamed):
+        future.wait(20)
+    views = inspection.views_of(fleet, run_ids)
+    assert [view.task_name for view in views] == ["weighing", "weighing", "add", "sum"]
+    assert [view.name for view in views] == [
+        "weigh tea",
+        f"weigh {'x' * 193}…",
+        f"add-{run_ids[2][-3:]}",
+        f"sum-{run_ids[3][-3:]}",
+    ]

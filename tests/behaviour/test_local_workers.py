@@ -14,12 +14,13 @@ from typing import Any
 
 import pytest
 
-from orchestrator.fleet import Fleet, use_fleet
+from orchestrator.client.fleet import Fleet
 from orchestrator.futures import PrefectFuture
-from orchestrator.settings import Settings, use
+from orchestrator.settings import Settings
 from tests.conftest import program_or_skip
 from tests.support import signals
 from tests.support.engines import ROOT, RedisFleet, environment_of
+from tests.support.fleets import fleet_of
 from tests.support.waiting import wait_until
 
 QUICK = {"lease_seconds": 2.5, "beat_seconds": 0.4}
@@ -41,12 +42,8 @@ def chosen(home: Path) -> Settings:
 @pytest.fixture
 def fleet(chosen: Settings) -> Iterator[Fleet]:
     """This process on the same private server."""
-    made = Fleet(chosen)
-    before = use_fleet(made)
-    with use(chosen):
+    with fleet_of(chosen) as made:
         yield made
-    use_fleet(before)
-    made.close()
 
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -99,6 +96,36 @@ if __name__ == "__main__":
 """)
     assert done.returncode == 0
     assert done.stdout.splitlines() == ["(40425, 'int')"] * 2
+
+
+def test_a_flow_brings_workers_for_calls_that_are_sent_in_whatever_way(run_script: Run) -> None:
+    done = run_script("""
+import asyncio
+from orchestrator import flow, task
+@task
+def double(x): return 2 * x
+@task
+def kept(path): open(path, "w").close()
+@flow
+async def submitted(): return await (await double.asubmit(1))
+@flow
+async def delayed(): return await (await double.adelay(2))
+@flow
+def waits_for_delayed(): return double.delay(3).result(timeout=60)
+@flow
+def later(): return double.apply_async((4,), countdown=0.1).result(timeout=60)
+@flow
+def forgets(path): kept.delay(path)
+if __name__ == "__main__":
+    import os, tempfile
+    path = tempfile.mktemp()
+    print(asyncio.run(submitted()), asyncio.run(delayed()), waits_for_delayed(), later())
+    forgets(path)
+    print(os.path.exists(path))
+    os.unlink(path)
+""")
+    assert done.returncode == 0
+    assert done.stdout.splitlines() == ["2 4 6 8", "True"]
 
 
 def test_a_live_worker_that_knows_the_task_gets_the_calls(run_script: Run, fleet: Fleet, chosen: Settings) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator import progress
-from orchestrator.fleet import Fleet
+from orchestrator.client.fleet import Fleet
 from tests.support.apps import progressing
 from tests.support.engines import StartedWorker
 from tests.support.waiting import wait_until
@@ -16,6 +16,7 @@ APP = "tests.support.apps.progressing"
 pytestmark = [pytest.mark.behaviour, pytest.mark.engine, pytest.mark.usefixtures("worker")]
 
 
+@pytest.mark.smoke
 def test_it_is_seen_while_the_run_goes_on_and_its_last_value_after_the_end(fleet: Fleet, tmp_path: Path) -> None:
     future = progressing.step.delay(str(tmp_path), 3)
     assert progress.of(future.run_id) is None
@@ -69,7 +70,7 @@ def test_a_retry_begins_without_and_is_not_disturbed_by_the_attempt_before(fleet
     assert progress.of(future.run_id) is None, "what the first attempt has said is over"
     (tmp_path / "speak").touch()
     wait_until(lambda: progress.of(future.run_id), 40)
-    fleet.broker.note_progress([(future.run_id, "default:ds 1-1", b"late")])
+    fleet.broker.logs.note_progress([(future.run_id, "default:ds 1-1", b"late")])
     seen = progress.of(future.run_id)
     assert seen is not None
     assert (seen.done, seen.note) == (1, "after it")
@@ -83,10 +84,10 @@ def test_a_retry_begins_without_and_is_not_disturbed_by_the_attempt_before(fleet
 def test_what_is_said_of_an_ended_run_is_not_heard(fleet: Fleet) -> None:
     future = progressing.hurry.delay(1)
     future.result(timeout=40)
-    (before,) = fleet.broker.read_progress([future.run_id])
+    (before,) = fleet.broker.logs.read_progress([future.run_id])
     assert before is not None
-    fleet.broker.note_progress([(future.run_id, before[0], b"late")])
-    assert fleet.broker.read_progress([future.run_id]) == [before]
+    fleet.broker.logs.note_progress([(future.run_id, before[0], b"late")])
+    assert fleet.broker.logs.read_progress([future.run_id]) == [before]
 
 
 def test_a_run_that_nobody_knows(fleet: Fleet, worker: StartedWorker) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from orchestrator import flow, settings
+from orchestrator.client.fleet import Fleet, use_fleet
 from orchestrator.errors import (
     AuthenticationFailed,
     BrokerError,
@@ -19,13 +21,13 @@ from orchestrator.errors import (
     StoreFull,
     UnsupportedServer,
 )
-from orchestrator.fleet import Fleet, use_fleet
 from orchestrator.futures import PrefectFuture
-from orchestrator.ids import new_run_id
+from orchestrator.runs.run_ids import new_run_id
 from orchestrator.settings import Settings
 from tests.support.apps import basics
 from tests.support.fake_servers import FakeServer, old_redis, silence, web_server
 from tests.support.servers import ServerProcess, free_port
+from tests.support.waiting import wait_until
 
 PATIENCE_SECONDS = 2.0
 
@@ -128,6 +130,7 @@ def test_a_name_that_does_not_exist(use_server: UseServer, way: str) -> None:
     assert "no-such-host.invalid" in refused(way, BrokerUnavailable)
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize(
     "url", ["redis://:wr0ng@127.0.0.1:{port}", "redis://127.0.0.1:{port}", "redis://me:wr0ng@127.0.0.1:{port}"]
 )
@@ -165,6 +168,35 @@ def test_a_server_without_memory(use_server: UseServer, own_server: Callable[...
     assert server.client().keys("*r:*") == []
     server.client().config_set("maxmemory", 0)
     assert basics.add.delay(1).state.is_pending()
+
+
+def test_a_server_whose_disk_is_full(use_server: UseServer, own_server: Callable[..., ServerProcess]) -> None:
+    server = own_server("--save", "3600 1", tcp=True)
+    use_server(f"redis://127.0.0.1:{server.port}/0")
+    client = server.client()
+    shutil.rmtree(client.config_get("dir")["dir"])
+    client.bgsave()
+    wait_until(lambda: client.info("persistence")["rdb_last_bgsave_status"] == "err", 20, "a snapshot that fails")
+    for way in ("delay", "map"):
+        assert "cannot write to its disk, and stores nothing until it can" in refused(way, StoreFull)
+
+
+def test_twenty_calls_of_a_flow_that_cannot_be_sent_for_one_reason_are_two_lines_of_the_log(
+    use_server: UseServer, own_server: Callable[..., ServerProcess], caplog: pytest.LogCaptureFixture
+) -> None:
+    server = own_server()
+    use_server(server.url)
+    server.client().config_set("maxmemory", 1)
+
+    @flow
+    def sends_twenty() -> None:
+        for number in range(20):
+            basics.add.submit(number)
+
+    sends_twenty(return_state=True)
+    lines = [record.getMessage() for record in caplog.records if "could not be sent" in record.getMessage()]
+    assert sum(int(line.partition(" ")[0]) for line in lines) == 20
+    assert len(lines) <= 2, lines
 
 
 @pytest.mark.parametrize(

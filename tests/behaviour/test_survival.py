@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.client.fleet import Fleet, use_fleet
 from orchestrator.errors import RunCrashed, RunLost
-from orchestrator.fleet import Fleet, use_fleet
 from orchestrator.futures import PrefectFuture, wait
 from orchestrator.settings import use
 from tests.support import signals
@@ -36,7 +36,7 @@ def start_worker(engine: Engine, fleet: Fleet) -> Iterator[object]:
 
     yield start
     for worker in started:
-        worker.stop()
+        worker.retire()
 
 
 def test_a_graph_completes_after_its_flow_was_killed(fleet: Fleet, start_worker, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
@@ -62,10 +62,11 @@ three_levels()
     third, second = json.loads(dead.stdout)
     assert PrefectFuture(third).state.is_pending()
     signals.give(str(tmp_path / "on"))
-    assert PrefectFuture(third).result(timeout=30) == sum(2 * (n + 1) for n in range(20))
-    assert [PrefectFuture(run_id).result(timeout=30) for run_id in second] == [2 * (n + 1) for n in range(20)]
+    assert PrefectFuture(third).result(timeout=60) == sum(2 * (n + 1) for n in range(20))
+    assert [PrefectFuture(run_id).result(timeout=60) for run_id in second] == [2 * (n + 1) for n in range(20)]
 
 
+@pytest.mark.smoke
 def test_the_calls_of_a_killed_worker_are_done_by_another(fleet: Fleet, start_worker, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     first = start_worker()
     entered, go_on = str(tmp_path / "in"), str(tmp_path / "on")
@@ -93,7 +94,7 @@ def test_a_call_that_kills_every_worker_is_a_dead_letter(fleet: Fleet, start_wor
             last = start_worker(threads=1)
     with pytest.raises(RunCrashed, match="2 times"):
         future.result(timeout=40)
-    assert future.run_id in fleet.broker.dead_letters()
+    assert future.run_id in fleet.broker.dead_letters.newest()
     assert neighbours.result(timeout=40) == [1, 2, 3, 4, 5]
     assert last.process.poll() is None
     assert signals.count(sign) in (2, 3)  # the first time it may have died before it was noted as running
@@ -108,31 +109,31 @@ def test_a_worker_that_is_asked_to_stop_hands_back_what_waits(fleet: Fleet, star
     signals.give(go_on)
     first.stop()
     start_worker()
-    assert held.result(timeout=20) == "went on"
-    assert waiting.result(timeout=20) == list(range(1, 21))
+    assert held.result(timeout=60) == "went on"
+    assert waiting.result(timeout=60) == list(range(1, 21))
     assert {future.state.run_count for future in waiting} == {1}
 
 
 def test_a_fork_after_the_first_use_goes_on_by_itself(fleet: Fleet, start_worker, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     start_worker()
-    assert basics.add.submit(1).result(timeout=20) == 2
+    assert basics.add.submit(1).result(timeout=60) == 2
     before = basics.hold.submit(str(tmp_path / "in"), str(tmp_path / "on"))
     answer = tmp_path / "answer"
     child = os.fork()
     if child == 0:
         try:
-            new = basics.add.submit(5).result(timeout=20)
+            new = basics.add.submit(5).result(timeout=60)
             signals.give(str(tmp_path / "on"))
-            mapped = basics.add.map(range(3)).result(timeout=20)
-            answer.write_text(json.dumps([new, mapped, before.result(timeout=20)]))
+            mapped = basics.add.map(range(3)).result(timeout=60)
+            answer.write_text(json.dumps([new, mapped, before.result(timeout=60)]))
             os._exit(0)
         except BaseException as error:
             answer.write_text(repr(error))
             os._exit(1)
     wait_until(lambda: os.waitpid(child, os.WNOHANG)[0] == child, 60, "the child ends")
     assert json.loads(answer.read_text()) == [6, [1, 2, 3], "went on"]
-    assert before.result(timeout=20) == "went on"
-    assert basics.add.submit(1).result(timeout=20) == 2
+    assert before.result(timeout=60) == "went on"
+    assert basics.add.submit(1).result(timeout=60) == 2
 
 
 def test_waiters_learn_that_their_runs_are_lost_when_the_server_comes_back_empty(engine: Engine, own_server) -> None:  # type: ignore[no-untyped-def]
@@ -145,7 +146,7 @@ def test_waiters_learn_that_their_runs_are_lost_when_the_server_comes_back_empty
             futures = basics.add.map(range(50))
             server.kill()
             server.start()
-            done, not_done = wait(futures, timeout=30)
+            done, not_done = wait(futures, timeout=60)
             assert (len(done), len(not_done)) == (50, 0)
             with pytest.raises(RunLost):
                 futures[0].result()
@@ -162,12 +163,12 @@ def test_a_worker_goes_on_after_the_server_was_away(engine: Engine, own_server, 
     worker = engine.start_worker(chosen, APP)
     try:
         with use(chosen):
-            assert basics.add.submit(1).result(timeout=20) == 2
+            assert basics.add.submit(1).result(timeout=60) == 2
             server.kill()
             server.start()
             wait_until(lambda: basics.add.delay(1).run_id, message="submitting works again")
-            assert basics.add.submit(2).result(timeout=30) == 3
-            assert basics.echo_async.submit(3).result(timeout=30) == 3
+            assert basics.add.submit(2).result(timeout=60) == 3
+            assert basics.echo_async.submit(3).result(timeout=60) == 3
     finally:
         use_fleet(before)
         made.close()
@@ -182,7 +183,7 @@ def test_a_wait_that_begins_while_the_server_is_frozen_goes_on_when_it_is_back(e
     worker = engine.start_worker(chosen, APP)
     try:
         with use(chosen):
-            assert basics.add.submit(1).result(timeout=20) == 2  # this process has an inbox now
+            assert basics.add.submit(1).result(timeout=60) == 2  # this process has an inbox now
             other = PrefectFuture(basics.add.delay(2).run_id)
             wait_until(lambda: other.state.is_completed())
             server.freeze()
@@ -190,7 +191,7 @@ def test_a_wait_that_begins_while_the_server_is_frozen_goes_on_when_it_is_back(e
             other.wait(timeout=0.1)
             assert not other.settled
             server.thaw()
-            assert other.result(timeout=20) == 3
+            assert other.result(timeout=60) == 3
     finally:
         server.thaw()
         use_fleet(before)

@@ -15,14 +15,15 @@ from pathlib import Path
 
 import pytest
 
-from brokers.embedded import status
+from brokers.embedded.binary import find_server_binary
 from brokers.errors import EmbeddedServerError
-from brokers.server_binary import find_server_binary
-from orchestrator import PrefectFuture, allow_failure, fleet, flow, get_run_logger, settings, task
+from brokers.private_server import status
+from orchestrator import PrefectFuture, allow_failure, flow, get_run_logger, settings, task
 from orchestrator.cache_policies import INPUTS
+from orchestrator.client import fleet
+from orchestrator.client.fleet import current_fleet
 from orchestrator.errors import BrokerUnavailable, SerializationError, UpstreamTaskError
-from orchestrator.fleet import current_fleet
-from orchestrator.run_logs import read_logs
+from orchestrator.observability.run_logs import read_logs
 from orchestrator.runtime import task_run
 from orchestrator.states import Failed
 from orchestrator.task_runners import ProcessPoolTaskRunner, ThreadPoolTaskRunner
@@ -256,9 +257,9 @@ class TestInline:
     def test_nothing_is_connected_to(self) -> None:
         assert current_fleet().embedded is None
         with pytest.raises(BrokerUnavailable, match="private_fleet"):
-            current_fleet().wires.commands([("PING",)])
-        with pytest.raises(AttributeError, match="private_fleet"):
-            _ = current_fleet().broker.dead_letters
+            current_fleet().broker.dead_letters.newest()
+        with pytest.raises(BrokerUnavailable, match="private_fleet"):
+            current_fleet().broker.queues.purge("default")
 
 
 def test_settings_can_be_given_inline() -> None:
@@ -300,8 +301,8 @@ class TestPrivateFleet:
             async def late() -> str:
                 return "here"
 
-            assert late.delay().result(timeout=30) == "here"
-            assert double.apply_async([1], queue="numbers").result(timeout=30) == 2
+            assert late.delay().result(timeout=60) == "here"
+            assert double.apply_async([1], queue="numbers").result(timeout=60) == 2
 
     def test_settings_hold_inside_and_are_gone_afterwards(self) -> None:
         with private_fleet(namespace="mine", task_default_retries=1) as here:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,6 +15,7 @@ import pytest
 import yaml
 
 from orchestrator.settings import Settings
+from task_workers.cli.pool_worker import start
 from tests.deploy.reading import ROOT, compose, filled_in, option
 
 COMPOSE = compose()
@@ -35,6 +39,7 @@ def test_the_store_keeps_what_it_is_given() -> None:
     command = SERVICES["redis"]["command"]
     assert option(command, "--appendonly") == "yes"
     assert option(command, "--maxmemory-policy") == "noeviction"
+    assert option(command, "--maxmemory") != "0", "the kernel would kill it instead"
     assert any(volume.endswith(":/data") for volume in SERVICES["redis"]["volumes"])
     assert any(volume.endswith(":/var/lib/rabbitmq") for volume in SERVICES["rabbitmq"]["volumes"])
 
@@ -43,6 +48,12 @@ def test_the_store_keeps_what_it_is_given() -> None:
 def test_a_worker_is_given_more_time_to_stop_than_it_takes(name: str) -> None:
     own = int(option(SERVICES[name]["command"], "--shutdown-timeout"))
     assert seconds(SERVICES[name]["stop_grace_period"]) > own + 5
+
+
+@pytest.mark.parametrize(("name", "flag"), [("worker", "--health-port"), ("web", "--port"), ("dashboard", "--port")])
+def test_a_health_check_asks_the_service_itself(name: str, flag: str) -> None:
+    (url,) = re.findall(r"http://[^']+", " ".join(SERVICES[name]["healthcheck"]["test"]))
+    assert urlsplit(url).netloc == f"127.0.0.1:{option(SERVICES[name]['command'], flag)}"
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -121,6 +132,21 @@ def test_prometheus_scrapes_the_port_at_which_workers_show_figures() -> None:
     assert option(SERVICES["worker"]["command"], "--listen") == "0.0.0.0"
 
 
+def test_the_image_installs_what_we_depend_on_before_there_is_code(tmp_path: Path) -> None:
+    text = (ROOT / "Dockerfile").read_text().replace("\\\n", "")
+    steps = [line for line in text.splitlines() if line.startswith(("COPY", "RUN"))]
+    (first,) = [at for at, step in enumerate(steps) if "pip install -r" in step]
+    copied = [step.split()[1:-1] for step in steps[:first] if step.startswith("COPY")]
+    assert copied == [["pyproject.toml"]]
+    lists = steps[first].removeprefix("RUN ").partition(" >")[0].replace("python", sys.executable, 1)
+    listed = subprocess.run(["sh", "-c", lists], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split(
+        "\n"
+    )
+    names = {re.split(r"[^\w.-]", line)[0] for line in listed if line}
+    assert {"redis", "msgpack", "fastapi", "prometheus-client"} <= names
+    assert any("pip install --no-deps ." in step for step in steps[first:])
+
+
 def test_the_image_has_a_pinned_base_and_an_own_user_and_nothing_that_it_does_not_need() -> None:
     lines = (ROOT / "Dockerfile").read_text().splitlines()
     bases = [line.split()[1] for line in lines if line.startswith("FROM ")]
@@ -138,11 +164,13 @@ def test_the_image_has_a_pinned_base_and_an_own_user_and_nothing_that_it_does_no
     assert not [name for name in allowed if not (ROOT / name).exists()]
 
 
-def test_the_image_installs_extras_that_there_are() -> None:
-    import tomllib
-
-    known = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    (line,) = [line for line in (ROOT / "Dockerfile").read_text().splitlines() if "pip install" in line]
-    extras = line.partition('".[')[2].partition("]")[0].split(",")
-    assert set(extras) <= set(known)
-    assert {"web", "metrics"} <= set(extras)
+def test_the_workers_of_a_pool_on_the_page_are_started_by_commands_that_are_understood() -> None:
+    page = (ROOT / "docs" / "deploying.md").read_text()
+    in_compose, in_kubernetes = re.findall(r"^```yaml\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    services = yaml.safe_load(f"x-orchestrator: &orchestrator {{}}\nservices:\n{in_compose}")["services"]
+    container = yaml.safe_load(in_kubernetes)
+    commands = [services["pool-worker"]["command"], container["command"]]
+    for command in commands:
+        assert command[:3] == ["orchestrator", "worker", "start"]
+        assert start.make_context("start", command[3:]).params["pool_name"] == "my-pool"
+    assert all(service["stop_grace_period"] == "35s" for service in services.values())

@@ -66,13 +66,15 @@ class Service:
         return word
 
     def _program(self, command: list[str]) -> list[str]:
+        if command[0] == "python":
+            return [sys.executable, *command[1:]]
         assert command[0] in ("orchestrator", "uvicorn")
         return [sys.executable, "-m", *command]
 
     def is_healthy(self) -> bool:
         """Whether its health check says so."""
         assert self.process.poll() is None, self.log.read_text()
-        command = self._facts["healthcheck"]["test"][1:]
+        command = [self._here(word) for word in self._facts["healthcheck"]["test"][1:]]
         done = subprocess.run(self._program(command), cwd=ROOT, env=self.environment, capture_output=True, timeout=60)
         return done.returncode == 0
 
@@ -139,7 +141,8 @@ def test_redis_starts_and_does_what_its_flags_say(tmp_path: Path) -> None:
     try:
         with redis.Redis(unix_socket_path=socket) as client:
             wait_until(lambda: Path(socket).exists() and client.ping(), 20)
-            assert client.config_get("appendonly", "appendfsync", "maxmemory-policy", "save") == {
+            assert client.config_get("appendonly", "appendfsync", "maxmemory", "maxmemory-policy", "save") == {
+                "maxmemory": str(1 << 30),
                 "appendonly": "yes",
                 "appendfsync": "everysec",
                 "maxmemory-policy": "noeviction",

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 import yaml
 
-from brokers.contract import Route
+from brokers.messages import Route
 from brokers.redis.keys import GROUP, Keys
-from orchestrator.fleet import Fleet
+from orchestrator.client.fleet import Fleet
 from orchestrator.settings import Settings
 from task_workers.cli import worker as worker_command
+from task_workers.health.health import WorkerHealth
 from task_workers.options import WorkerOptions
-from task_workers.vital_signs import VitalSigns
 from tests.deploy.reading import ROOT, compose, manifests, option
 
 FOUND = manifests()
@@ -73,10 +73,10 @@ def test_probes_go_to_a_port_that_the_command_opens(name: str) -> None:
 def test_probes_ask_for_paths_that_are_there() -> None:
     options = WorkerOptions(("shop",), health_port=0, metrics_port=0)
     fleet = Fleet(Settings())
-    doorways = VitalSigns(fleet, options, lambda: (), lambda: False).doorways()
-    there = {path for doorway in doorways for path in doorway.paths}
-    for doorway in doorways:
-        doorway.close()
+    probe_servers = WorkerHealth(fleet, options, lambda: (), lambda: False).probe_servers()
+    there = {path for probe_server in probe_servers for path in probe_server.paths}
+    for probe_server in probe_servers:
+        probe_server.close()
     worker = container("worker")
     assert worker["livenessProbe"]["httpGet"]["path"] == worker["startupProbe"]["httpGet"]["path"] == "/live"
     assert worker["readinessProbe"]["httpGet"]["path"] == "/ready"
@@ -122,6 +122,17 @@ def test_labels_of_selectors_are_those_of_pods() -> None:
             assert {port["targetPort"] for port in made["spec"]["ports"]} == {container(name)["ports"][0]["name"]}
         if kind == "PodDisruptionBudget":
             assert made["spec"]["selector"] == FOUND[("Deployment", name)]["spec"]["selector"]
+
+
+def test_the_prometheus_operator_scrapes_the_workers_and_has_the_alerts() -> None:
+    monitor = FOUND[("PodMonitor", "worker")]["spec"]
+    assert monitor["selector"] == FOUND[("Deployment", "worker")]["spec"]["selector"]
+    (endpoint,) = monitor["podMetricsEndpoints"]
+    assert endpoint["port"] == container("worker")["ports"][0]["name"]
+    annotations = FOUND[("Deployment", "worker")]["spec"]["template"]["metadata"]["annotations"]
+    assert endpoint["path"] == annotations["prometheus.io/path"]
+    rules = yaml.safe_load((ROOT / "deploy" / "alerts.yml").read_text())
+    assert FOUND[("PrometheusRule", "orchestrator")]["spec"] == rules
 
 
 def test_keda_looks_at_streams_and_at_the_group_that_workers_read() -> None:

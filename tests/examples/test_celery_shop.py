@@ -22,10 +22,9 @@ SHOP = ROOT / "examples" / "celery_shop"
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[ServerProcess]:
-    process = ServerProcess(program_or_skip("embedded")).start()
-    yield process
-    process.close()
+def server_program() -> Path:
+    """What a user without a server gets."""
+    return program_or_skip("embedded")
 
 
 @pytest.fixture(scope="module", params=["redis", "amqp"])

@@ -47,7 +47,7 @@ def end_with_all_it_started(demo: subprocess.Popen[bytes]) -> None:
     demo.wait()
 
 
-def left_behind(environment: dict[str, str]) -> list[str]:
+def stale_after_fork(environment: dict[str, str]) -> list[str]:
     return sorted(os.listdir(environment["TMPDIR"]))
 
 
@@ -69,7 +69,7 @@ def test_the_numbers_add_up_and_nothing_is_left_behind(
     assert checks == ["ok"] * (6 if arguments else 5)
     assert ("was killed (SIGKILL) half-way" in printed) == bool(arguments)
     assert re.search(r"^[\d,]+ calls in [\d.]+ s: [\d,]+ calls/s$", printed, re.MULTILINE)
-    assert left_behind(environment) == []
+    assert stale_after_fork(environment) == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -88,4 +88,4 @@ def test_an_interrupted_demo_takes_its_processes_and_files_along(
         end_with_all_it_started(demo)
     for pid in found.groups():
         wait_until(lambda pid=pid: not is_alive(int(pid)), message=f"process {pid} has ended")  # type: ignore[misc]
-    assert left_behind(environment) == []
+    assert stale_after_fork(environment) == []

@@ -20,33 +20,63 @@ from urllib.request import urlopen
 
 import pytest
 
-from brokers.embedded import stop_lasting
+from brokers.private_server import stop_lasting
 from tests.conftest import program_or_skip
 from tests.support.waiting import wait_until
 from tests.support.worker_process import clean_environment
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-STORIES = ("index", "tutorial")
+STORIES = ("index", "tutorial", "every-night")
 SNIPPETS = (
     "retries-and-timeouts",
     "limits-and-priorities",
     "caching",
+    "results",
+    "transactions",
+    "pause-and-input",
     "async",
+    "flows-on-workers",
     "large-maps",
     "stopping",
     "from-prefect",
     "troubleshooting",
     "dashboard",
+    "schedules",
+    "deployments",
+    "work-pools",
+    "docker",
+    "kubernetes",
+    "variables",
+    "artifacts",
+    "blocks",
+    "client",
+    "notifications",
+    "automations",
+    "events",
+    "from-celery-beat",
+    "from-prefect-deployments",
 )
+# pages whose snippets need nothing around them: whoever saves them and runs the file sees them end
+ALONE = ("async", "stopping", "from-prefect", "troubleshooting", "deployments", "from-prefect-deployments")
 # commands that go on, and what they say when they are up
-STAYS = {"worker -A": r"is ready", "server start": r"http://\S+"}
+STAYS = {
+    "orchestrator worker -A": r"is ready",
+    "orchestrator server start": r"http://\S+",
+    "python nightly.py": r"is being served",
+}
 ON_A_FLEET = """
 import runpy
 from orchestrator.testing import private_fleet
 
 with private_fleet():
     runpy.run_path("page.py", run_name="page")
+print("the end")
+"""
+BY_ITSELF = """
+import runpy
+
+runpy.run_path("page.py", run_name="__main__")
 print("the end")
 """
 
@@ -92,7 +122,7 @@ class Terminals:
 
     def type(self, command: str, expected: str) -> None:
         """Run it and compare what it writes; or start it and wait until it is up."""
-        up = next((said for name, said in STAYS.items() if command.startswith(f"orchestrator {name}")), None)
+        up = next((said for name, said in STAYS.items() if command.startswith(name)), None)
         if up is not None:
             return self._stay(command, up)
         ran = subprocess.run(
@@ -150,10 +180,11 @@ def test_whoever_follows_the_page_sees_what_it_says(page: str, folder: Path) -> 
 def test_the_snippets_of_a_page_run_from_top_to_bottom(page: str, folder: Path) -> None:
     files, blocks = python_of(page)
     assert blocks
-    for name, text in {**files, "page.py": "\n".join(blocks), "on_a_fleet.py": ON_A_FLEET}.items():
+    how = BY_ITSELF if page in ALONE else ON_A_FLEET
+    for name, text in {**files, "page.py": "\n".join(blocks), "run_page.py": how}.items():
         (folder / "files" / name).write_text(text)
     ran = subprocess.run(
-        [sys.executable, "on_a_fleet.py"],
+        [sys.executable, "run_page.py"],
         cwd=folder / "files",
         env=environment_in(folder),
         capture_output=True,

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from brokers.embedded import stop_lasting
+from brokers.private_server import stop_lasting
 from tests.conftest import program_or_skip
 from tests.support.worker_process import WorkerProcess, clean_environment
 

@@ -11,7 +11,7 @@ from uuid import UUID
 import httpx
 import pytest
 
-from brokers.embedded import stop_lasting
+from brokers.private_server import stop_lasting
 from tests.conftest import program_or_skip
 from tests.support.servers import free_port
 from tests.support.site import Site, events_of

@@ -65,7 +65,7 @@ def test_importing_every_module_does_nothing_either() -> None:
 
 
 def test_importing_orchestrator_loads_neither_drivers_nor_settings() -> None:
-    heavy = {"redis", "celery", "kombu", "click", "starlette", "pydantic_settings", "numpy", "orchestrator.settings"}
+    heavy = {"redis", "celery", "kombu", "click", "starlette", "numpy", "orchestrator.settings"}
     assert heavy.isdisjoint(imported("orchestrator")["loaded"])
 
 

@@ -16,9 +16,14 @@ from task_workers.cli.group import command as whole
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *(file for name, file in pages().items() if name != "changelog.md")]
-OTHER_VARIABLES = {  # read by tests, tools and examples of ours, not by the product
+EVERY_PAGE = sorted({*PAGES, *ROOT.glob("[A-Z]*.md"), *ROOT.glob("tests/**/*.md"), *ROOT.glob("examples/**/*.md")})
+FLOORS = (ROOT, ROOT / "orchestrator")
+OTHER_VARIABLES = {  # read by tests, tools and examples of ours, but where it says more
     "ORCHESTRATOR_ABSENCES",
+    "ORCHESTRATOR_ACCEPT_PREFECT_VARIABLES",  # these two are read before there are settings
+    "ORCHESTRATOR_PROFILES_PATH",
     "ORCHESTRATOR_MODEL_EXAMPLES",
+    "ORCHESTRATOR_SWEEP",
 }
 
 
@@ -79,6 +84,14 @@ def test_variables_on_a_page_exist(file: Path) -> None:
     settings = {setting.variable for setting in describe()}
     options = {variable for path, command in COMMANDS.items() for variable in variables_of(path, command)}
     assert named - settings - options - OTHER_VARIABLES == set()
+
+
+@pytest.mark.parametrize("file", EVERY_PAGE, ids=lambda file: str(file.relative_to(ROOT)))
+def test_files_and_folders_on_a_page_exist(file: Path) -> None:
+    """Those that begin at the root of the repository, or at a room of ``orchestrator/``."""
+    named = re.findall(r"`([.\w]+/[\w.*/-]*)`", file.read_text())
+    begun = [(floor, name) for name in named for floor in FLOORS if (floor / name.partition("/")[0]).is_dir()]
+    assert [name for floor, name in begun if not any(floor.glob(name.rstrip("/")))] == []
 
 
 def variables_of(path: tuple[str, ...], command: click.Command) -> Iterator[str]:

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from orchestrator import flow, get_run_logger, task
+from orchestrator import flow, get_run_logger, progress, task
 
 
 @task
@@ -23,6 +23,13 @@ def add(a: int, b: int) -> int:
 def say(text: str) -> str:
     get_run_logger().info("saying %s", text)
     return text
+
+
+@task(log_prints=True)
+def print_and_fail(text: str) -> None:
+    print(text)
+    progress.set(1, 2, text)
+    raise ValueError(text)
 
 
 @task
@@ -141,7 +148,7 @@ _hoarded: list[Any] = []
 
 @flow
 def sums(n: int = 3) -> list[int]:
-    return [future.result(timeout=20) for future in add.map(range(n), 1)]
+    return [future.result(timeout=60) for future in add.map(range(n), 1)]
 
 
 @flow

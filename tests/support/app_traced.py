@@ -74,7 +74,7 @@ def refuse() -> None:
 
 @task
 def relay(a: int) -> int:
-    return add.submit(a, 1).result(timeout=20)
+    return add.submit(a, 1).result(timeout=60)
 
 
 @task

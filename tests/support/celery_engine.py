@@ -12,12 +12,21 @@ from collections.abc import Callable
 from typing import IO
 
 from orchestrator.settings import Settings
+from tests.support.forked import ForkedProcess, can_be_forked, fork
 from tests.support.servers import ServerProcess, dying_with_us
 from tests.support.waiting import wait_until
 
+ALONE = ("--without-mingle", "--without-gossip")
+"""It asks no other worker for news and hears of none: a second of each start. ``orchestrator worker``, which tests of
+the command line start, does both."""
+
+STOP_SECONDS = 60.0
+"""How long a warm shutdown may take. One that begins between the acceptance of a task and its outcome takes 30 s: the
+pool forgets the task, and billiard's child waits so long for somebody to read the outcome."""
+
 
 class CeleryWorker:
-    """``celery -A task_workers.celery_app worker`` (or that of another application), for a test."""
+    """``celery -A task_workers.celery worker`` (or that of another application), for a test."""
 
     def __init__(
         self,
@@ -25,22 +34,30 @@ class CeleryWorker:
         environment: dict[str, str],
         folder: str,
         ready: bool = True,
-        app: str = "task_workers.celery_app",
+        app: str = "task_workers.celery",
     ) -> None:
+        self._asked = False
         self.node = ""  # its name, where a test gave it one
         self._log: IO[bytes] = tempfile.NamedTemporaryFile(suffix=".log")  # noqa: SIM115
-        command = [sys.executable, "-m", "celery", "-A", app, "worker", *arguments]
-        self.process = subprocess.Popen(
-            dying_with_us(command),
+        self.process = self._started(["-A", app, "worker", *ALONE, *arguments], environment, folder)
+        if ready:
+            self.wait_output("ready.")
+
+    def _started(
+        self, arguments: list[str], environment: dict[str, str], folder: str
+    ) -> subprocess.Popen[bytes] | ForkedProcess:
+        environment = {**environment, "C_FORCE_ROOT": "1"}
+        if can_be_forked(environment, folder) and not {"gevent", "eventlet"} & set(arguments):  # these patch at first
+            return fork("celery", arguments, environment, folder, self._log, pipes=False, new_session=True)
+        return subprocess.Popen(
+            dying_with_us([sys.executable, "-m", "celery", *arguments]),
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=subprocess.STDOUT,
-            env={**environment, "C_FORCE_ROOT": "1"},
+            env=environment,
             cwd=folder,
             start_new_session=True,
         )
-        if ready:
-            self.wait_output("ready.")
 
     def wait_output(self, text: str, seconds: float = 60.0) -> None:
         """Until it has written this."""
@@ -66,20 +83,44 @@ class CeleryWorker:
         self.process.kill()
         self.process.wait()
 
+    def retire(self) -> None:
+        """Ask it to stop, and let the next test begin meanwhile; see :func:`collect_retired`."""
+        collect_retired(those_that_ended=True)
+        if self._log.closed:
+            return
+        if not self._has_ended():
+            self._ask_to_stop()
+        _retired.append(self)
+
+    def _ask_to_stop(self) -> None:
+        if not self._asked:  # a second SIGTERM means at once
+            self._asked = True
+            self.process.send_signal(signal.SIGTERM)
+
     def stop(self) -> None:
         """SIGTERM, a warm shutdown."""
         if self._log.closed:
             return
         if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
+            self._ask_to_stop()
             try:
-                self.process.wait(30)
+                self.process.wait(STOP_SECONDS)
             except subprocess.TimeoutExpired:
                 os.killpg(self.process.pid, signal.SIGKILL)
                 self.process.wait()
                 raise AssertionError(f"the worker did not stop: {self.output[-3000:]}") from None
         assert "Exception in thread" not in self.output, self.output
         self._log.close()
+
+
+_retired: list[CeleryWorker] = []
+
+
+def collect_retired(those_that_ended: bool = False) -> None:
+    """Make sure that the retired workers were well: called by the next to retire, and before their servers end."""
+    for worker in [worker for worker in _retired if worker._has_ended() or not those_that_ended]:
+        _retired.remove(worker)
+        worker.stop()
 
 
 class CeleryFleet:

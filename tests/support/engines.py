@@ -11,8 +11,10 @@ from typing import IO, Protocol
 
 from pydantic import SecretStr
 
-from orchestrator.settings import Settings, variable_of
+from orchestrator.configuration.names import variable_of
+from orchestrator.settings import Settings
 from tests.support.celery_engine import CeleryFleet
+from tests.support.forked import ForkedProcess, can_be_forked, fork
 from tests.support.servers import ServerProcess
 
 ROOT = Path(__file__).parents[2]
@@ -21,14 +23,20 @@ ROOT = Path(__file__).parents[2]
 class Worker:
     """A worker process of a test: can be asked to stop, or killed."""
 
-    def __init__(self, command: list[str], environment: dict[str, str]) -> None:
+    def __init__(self, arguments: list[str], environment: dict[str, str]) -> None:
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, env=environment, cwd=ROOT
-        )
+        self.process = self._started(arguments, environment)
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         assert line == b"ready\n", f"the worker did not start: {line!r} {self.output}"
+
+    def _started(self, arguments: list[str], environment: dict[str, str]) -> subprocess.Popen[bytes] | ForkedProcess:
+        if can_be_forked(environment, str(ROOT)):
+            return fork("light", arguments, environment, str(ROOT), self._log, pipes=True, new_session=False)
+        command = [sys.executable, "-m", "tests.support.light_worker", *arguments]
+        return subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, env=environment, cwd=ROOT
+        )
 
     @property
     def output(self) -> str:
@@ -52,11 +60,15 @@ class Worker:
         assert "Exception in thread" not in self.output, self.output
         self._log.close()
 
+    def retire(self) -> None:
+        """It stops too quickly to do something else meanwhile."""
+        self.stop()
+
 
 class StartedWorker(Protocol):
     """A worker process of a test."""
 
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] | ForkedProcess
 
     @property
     def output(self) -> str:
@@ -67,6 +79,9 @@ class StartedWorker(Protocol):
 
     def stop(self) -> None:
         """Ask it to stop, and make sure that it was well."""
+
+    def retire(self) -> None:
+        """The same, where nobody needs to wait for it."""
 
 
 class Engine(Protocol):
@@ -92,8 +107,7 @@ class RedisFleet:
         )
 
     def start_worker(self, settings: Settings, *apps: str, queues: str = "default", threads: int = 2) -> Worker:
-        command = [sys.executable, "-m", "tests.support.light_worker", *apps]
-        return Worker([*command, "--queues", queues, "--threads", str(threads)], environment_of(settings))
+        return Worker([*apps, "--queues", queues, "--threads", str(threads)], environment_of(settings))
 
 
 def environment_of(settings: Settings) -> dict[str, str]:
@@ -103,7 +117,7 @@ def environment_of(settings: Settings) -> dict[str, str]:
         value = getattr(settings, name)
         if value is not None:
             kept[variable_of(name)] = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
-    return {**kept, "PYTHONPATH": str(ROOT)}
+    return {**kept, "PYTHONPATH": str(ROOT), "ORCHESTRATOR_PROFILES_PATH": os.devnull}
 
 
 def redis_fleet() -> Engine:

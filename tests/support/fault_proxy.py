@@ -16,16 +16,25 @@ import socket
 import tempfile
 import threading
 from collections import Counter
+from collections.abc import Callable
+from functools import cache
+from importlib.resources import files
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from brokers.redis.scripts import load
 from brokers.urls import parse_url
 
-VERBS: Final = (
-    "backlog", "beat", "cancel", "complete", "expect", "fetch", "move", "pending", "read", "replay", "started",
-    "submit", "take_over", "tidy",
-)  # fmt: skip
+SHORT_WAYS: Final = {"send": "submit", "done": "complete"}
+"""Scripts that do for plain calls what another one does for all."""
+
+
+@cache
+def script_names() -> dict[bytes, str]:
+    """The names of our scripts by their SHA1."""
+    names = (file.name for file in files("brokers.redis.scripts").iterdir() if file.name.endswith(".lua"))
+    verbs = sorted(name.removesuffix(".lua") for name in names)
+    return {load(verb).sha.encode(): SHORT_WAYS.get(verb, verb) for verb in verbs}
 
 
 class Fault(NamedTuple):
@@ -85,9 +94,11 @@ class FaultProxy:
     Args:
         target: URL of the real server, ``unix://`` or ``redis://host:port``.
         tcp: listen on a port of localhost instead of a unix socket.
+        on_reply: called when the server has done a command, before the program hears of it.
     """
 
-    def __init__(self, target: str, *, tcp: bool = False) -> None:
+    def __init__(self, target: str, *, tcp: bool = False, on_reply: Callable[[], object] = lambda: None) -> None:
+        self.on_reply = on_reply
         self._target = parse_url(target)
         self._folder = Path(tempfile.mkdtemp(prefix="orc-p"))
         self._path = None if tcp else self._folder / "p.sock"
@@ -107,8 +118,6 @@ class FaultProxy:
         self._hole = threading.Condition()
         self._in_hole = False
         self._dead: set[_Connection] = set()  # connections that will never be served again
-        self._names = {load(verb).sha.encode(): verb for verb in VERBS}
-        self._names[load("send").sha.encode()] = "submit"  # its short way
 
     # -- where it is ---------------------------------------------------------------------------------------------
 
@@ -245,9 +254,9 @@ class FaultProxy:
     def _name_of(self, parts: list[bytes]) -> str:
         name = parts[0].upper().decode()
         if name == "EVALSHA":
-            return self._names.get(parts[1], "EVALSHA ?")
+            return script_names().get(parts[1], "EVALSHA ?")
         if name == "EVAL":
-            return "EVAL " + self._names.get(hashlib.sha1(parts[1]).hexdigest().encode(), "?")
+            return "EVAL " + script_names().get(hashlib.sha1(parts[1]).hexdigest().encode(), "?")
         return " ".join(part.decode() for part in parts[:3]) if name == "CLIENT" else name
 
 
@@ -307,6 +316,7 @@ class _Connection:
                 self._sleep(fault.hold_seconds)
             self._upstream.sendall(command)
             reply = self._next_reply()
+            self._proxy.on_reply()
         if fault is not None:
             if not fault.answered:
                 raise Closed

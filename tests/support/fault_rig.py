@@ -16,11 +16,11 @@ from typing import Any, Final
 
 import pytest
 
+from orchestrator.client.fleet import Fleet
 from orchestrator.errors import BrokerError
-from orchestrator.fleet import Fleet
-from orchestrator.local_workers import LocalWorkers
 from orchestrator.settings import Settings
 from orchestrator.slots import SlotsOptions
+from orchestrator.slots.local_workers import LocalWorkers
 from tests.support.fault_proxy import FaultProxy
 from tests.support.oracle import Oracle
 from tests.support.servers import ServerProcess
@@ -36,6 +36,7 @@ QUICK: Final[dict[str, Any]] = {
     "connect_timeout_seconds": 0.5,
     "result_ttl_seconds": 120.0,
     "dead_letter_ttl_seconds": 120.0,
+    "map_blocks": True,
 }
 _here = threading.local()
 
@@ -49,7 +50,8 @@ def fleet_here() -> Fleet:
 @pytest.fixture
 def fleets_by_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have calls use the fleet of their thread's rig."""
-    monkeypatch.setattr("orchestrator.calls.current_fleet", fleet_here)
+    monkeypatch.setattr("orchestrator.submission.send.current_fleet", fleet_here)
+    monkeypatch.setattr("orchestrator.submission.send.fleet_is_ready", lambda with_inbox: True)
 
 
 class RigWorker:
@@ -88,9 +90,9 @@ class Rig:
         self.namespace = f"f-{secrets.token_hex(6)}"
         self.trace = folder / f"{self.namespace}.trace"
         self.settings = settings
-        self.client_proxy = FaultProxy(server.url)
-        self.worker_proxy = FaultProxy(server.url)
-        self.oracle = Oracle(server, self.namespace, self.trace)
+        self.oracle = Oracle(server, self.namespace, self.trace, is_told=True)
+        self.client_proxy = FaultProxy(server.url, on_reply=self.oracle.look_soon)
+        self.worker_proxy = FaultProxy(server.url, on_reply=self.oracle.look_soon)
         self._stack = ExitStack()
 
     def __enter__(self) -> Rig:

@@ -9,8 +9,8 @@ from typing import Any
 
 from celery import Celery
 
+from orchestrator.client.fleet import Fleet
 from orchestrator.contrib.celery import CeleryTask, celery_task
-from orchestrator.fleet import Fleet
 from tests.support.celery_engine import CeleryWorker
 from tests.support.engines import ROOT, environment_of
 from tests.support.servers import ServerProcess

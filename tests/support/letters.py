@@ -5,9 +5,8 @@ from __future__ import annotations
 import threading
 from queue import SimpleQueue
 
-from brokers.contract import Settled
+from brokers.messages import RunEnd
 from brokers.redis.broker import RedisBroker
-from brokers.redis.inbox import Inbox
 
 
 class Letters:
@@ -19,18 +18,17 @@ class Letters:
     """
 
     def __init__(self, broker: RedisBroker, name: str) -> None:
-        self._ends: SimpleQueue[Settled] = SimpleQueue()
+        self._ends: SimpleQueue[RunEnd] = SimpleQueue()
         self._orders: SimpleQueue[tuple[str, str]] = SimpleQueue()
         self.gap = threading.Event()
-        self.inbox = Inbox(
-            broker,
+        self.inbox = broker.inboxes.inbox(
             name,
             on_settled=lambda ends: [self._ends.put(end) for end in ends],
             on_orders=lambda orders: [self._orders.put(order) for order in orders],
             on_gap=self.gap.set,
         )
 
-    def next_end(self) -> Settled:
+    def next_end(self) -> RunEnd:
         """The next end of a run; waits for it."""
         return self._ends.get(timeout=10)
 

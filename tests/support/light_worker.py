@@ -12,9 +12,9 @@ import argparse
 import importlib
 import sys
 
-from orchestrator.fleet import current_fleet
-from orchestrator.local_workers import LocalWorkers
+from orchestrator.client.fleet import current_fleet
 from orchestrator.slots import SlotsOptions
+from orchestrator.slots.local_workers import LocalWorkers
 
 
 def main() -> None:

@@ -20,19 +20,22 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import redis
 
-from brokers.contract import SETTLED, Record, Status
+from brokers.block_ids import BLOCK_CHARACTERS, member_ids
+from brokers.messages import FINAL_STATUSES, Record, Status
 from brokers.redis.broker import RedisBroker
-from brokers.redis.wire import Wires
+from brokers.redis.transport.connection import Wires
 from brokers.urls import parse_url
 from orchestrator.errors import BrokerError
 from orchestrator.futures import PrefectFuture
-from orchestrator.outcomes import read_outcome
+from orchestrator.serializers.outcomes import read_outcome
 from tests.support.carriage import assert_nothing_left
 from tests.support.servers import ServerProcess
 from tests.support.tracing import notes
 from tests.support.waiting import wait_until
 
 T = TypeVar("T")
+BETWEEN_LOOKS_SECONDS: Final = 0.01
+IDLE_SECONDS: Final = 1.0  # what expires tells nobody
 GRACE_SECONDS: Final = 4.0  # what a verb may take beyond a deadline: the promise is 2 s, the machine may be busy
 NEVER: Final = object()
 
@@ -64,9 +67,11 @@ class Oracle:
         server: the real server.
         namespace: of the scenario.
         trace: the file its tasks write to.
+        is_told: whoever has something changed calls :meth:`look_soon`; else it looks a hundred times a second.
     """
 
-    def __init__(self, server: ServerProcess, namespace: str, trace: Path) -> None:
+    def __init__(self, server: ServerProcess, namespace: str, trace: Path, *, is_told: bool = False) -> None:
+        self._news = threading.Event() if is_told else None
         address = parse_url(server.url)
         self._wires = Wires(lambda: address, command_timeout_seconds=20)
         self.broker = RedisBroker(self._wires, namespace)
@@ -138,16 +143,24 @@ class Oracle:
 
     # -- I8: while it runs ---------------------------------------------------------------------------------------
 
+    def look_soon(self) -> None:
+        """Something may have changed."""
+        if self._news is not None:
+            self._news.set()
+
     def _watch(self) -> None:
-        while not self._stopping.wait(0.01):
+        while not self._stopping.wait(BETWEEN_LOOKS_SECONDS):
+            if self._news is not None:
+                self._news.wait(IDLE_SECONDS)
+                self._news.clear()
             try:
                 self.look()
-            except redis.RedisError:  # the test has stopped the server
+            except (redis.RedisError, BrokerError):  # the test has stopped the server
                 self._stopping.wait(0.1)
 
     def look(self) -> None:
         """Compare all records with what they said at the last look."""
-        keys = self._keys("r:*")
+        keys = [key for key in self._keys("r:*") if not _is_range(key)]
         with self._client.pipeline(transaction=False) as pipeline:
             for key in keys:
                 pipeline.hmget(key, "s", "e", "a", "c", "o")
@@ -159,9 +172,29 @@ class Oracle:
                 before, self._seen[run_id] = self._seen.get(run_id), now
                 if before is not None:
                     self._compare(run_id, before, now)
+        self._look_into_blocks({key.decode().rpartition(":")[2] for key in keys})
+
+    def _look_into_blocks(self, of_records: set[str]) -> None:
+        together = [run_id for run_id in self._in_blocks() if run_id not in of_records]
+        for record in self.broker.records.read(together) if together else ():
+            if record.status == Status.UNKNOWN:
+                continue  # moved out a moment ago, or gone
+            entry = self._seen[record.run_id].entry if record.run_id in self._seen else NO_ENTRY
+            now = Seen(record.status, entry, record.retries, record.crashes, record.outcome or b"")
+            before, self._seen[record.run_id] = self._seen.get(record.run_id), now
+            if before is not None and record.status in FINAL_STATUSES:
+                self._compare(record.run_id, before, now)
+
+    def _in_blocks(self) -> list[str]:
+        names = [(key, key.decode().rpartition(":")[2]) for key in self._keys("b:*")]
+        counts = [int(self._client.hget(key, "n") or 0) for key, _ in names]
+        return [run for (_, name), count in zip(names, counts, strict=True) for run in member_ids(name, count)]
 
     def _compare(self, run_id: str, before: Seen, now: Seen) -> None:
-        if before.status in SETTLED and now != before:
+        of_known_delivery = before.entry != NO_ENTRY  # else it was seen in a block, or as it left it
+        if not of_known_delivery:
+            before = before._replace(entry=now.entry)
+        if before.status in FINAL_STATUSES and now != before:
             if run_id in self._to_be_replayed:
                 self._to_be_replayed.remove(run_id)
                 return  # counters begin again
@@ -173,7 +206,8 @@ class Oracle:
             self.blame("I8", f"counters of run {run_id} went back: {before} -> {now}")
         if now.entry != NO_ENTRY and now.entry < before.entry:
             self.blame("I8", f"run {run_id} went back to an earlier delivery: {before} -> {now}")
-        if before.status == Status.RUNNING and now.status == Status.QUEUED and now.entry == before.entry:
+        went_back = before.status == Status.RUNNING and now.status == Status.QUEUED and now.entry == before.entry
+        if went_back and of_known_delivery:
             self.blame("I8", f"run {run_id} went from Running to Queued by itself")
 
     def _keys(self, pattern: str) -> list[bytes]:
@@ -181,6 +215,7 @@ class Oracle:
 
     def _stop_watching(self) -> None:
         self._stopping.set()
+        self.look_soon()
         if self._watcher.is_alive():
             self._watcher.join(10)
 
@@ -188,18 +223,21 @@ class Oracle:
 
     def run_ids(self) -> list[str]:
         """Every run that the server has a record of."""
-        return sorted(key.decode().rpartition(":")[2] for key in self._keys("r:*"))
+        records = (key.decode().rpartition(":")[2] for key in self._keys("r:*") if not _is_range(key))
+        return sorted({*records, *self._in_blocks()})
 
     def wait_until_settled(self, seconds: float = 15.0) -> None:
         """Until every run has ended; I1 is violated by those that do not."""
 
         def all_settled() -> bool:
-            return all(record.status in SETTLED for record in self.broker.read(self.run_ids()))
+            return all(record.status in FINAL_STATUSES for record in self.broker.records.read(self.run_ids()))
 
         try:
             wait_until(all_settled, seconds)
         except AssertionError:
-            stuck = [record for record in self.broker.read(self.run_ids()) if record.status not in SETTLED]
+            stuck = [
+                record for record in self.broker.records.read(self.run_ids()) if record.status not in FINAL_STATUSES
+            ]
             self.blame("I1", f"not ended after {seconds:g} s: {stuck}")
 
     def judge(self, *, faults: int = 0, crashes: int = 0, nothing_left: bool = True) -> list[str]:
@@ -217,7 +255,7 @@ class Oracle:
             if run_id not in found:
                 self.blame("I1", f"run {run_id} was accepted and is gone")
         starts = Counter(note.run_id for note in notes(self._trace) if note.sign == "+")
-        records = self.broker.read(found)
+        records = self.broker.records.read(found)
         self._judge_counts(records)
         for record in records:
             model = self.models.get(record.run_id)
@@ -249,8 +287,8 @@ class Oracle:
 
     def _judge_counts(self, records: Sequence[Record]) -> None:
         """What the namespace counts as ended is what has ended."""
-        ended = sum(record.status in SETTLED for record in records) + self._replays
-        counted = sum(self.broker.counts().values())
+        ended = sum(record.status in FINAL_STATUSES for record in records) + self._replays
+        counted = sum(self.broker.figures.ended().values())
         if counted != ended:
             self.blame("I6", f"{counted} ends are counted, {ended} runs have ended")
 
@@ -272,6 +310,10 @@ class Oracle:
                 self.blame("I7", f"{name} still holds {left}")
 
 
+def _is_range(key: bytes) -> bool:
+    return key.rpartition(b":")[2][BLOCK_CHARACTERS : BLOCK_CHARACTERS + 1] == b"r"
+
+
 NO_ENTRY: Final = (0, 0)
 
 
@@ -279,5 +321,5 @@ def _entry(ticket: bytes | None) -> tuple[int, int]:
     """The stream entry of a ticket, which grows with every delivery of a stream."""
     if not ticket:
         return NO_ENTRY
-    milliseconds, _, number = ticket.decode().rpartition(" ")[2].partition("-")
+    milliseconds, _, number = ticket.decode().rpartition(" ")[2].partition("/")[0].partition("-")
     return int(milliseconds), int(number)

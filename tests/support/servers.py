@@ -12,9 +12,9 @@ from typing import Any
 
 import redis
 
+from brokers.connect import acl_rules
+from brokers.embedded.binary import find_server_binary
 from brokers.errors import EmbeddedServerError
-from brokers.redis.health import acl_rules
-from brokers.server_binary import find_server_binary
 from tests.support.waiting import wait_until
 
 PROGRAMS = ("embedded", "redis-server")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from orchestrator import get_run_logger, task
-from orchestrator.context import current_attempt
+from orchestrator.runs.current import current_attempt
 
 
 class Note(NamedTuple):

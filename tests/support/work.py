@@ -8,20 +8,19 @@ from typing import Any
 
 import msgpack
 
-from brokers.contract import Delivery, Ending, Envelope, Settlement
-from brokers.redis.keys import routes_of
+from brokers.messages import Ack, AckKind, Delivery, Envelope, routes_of
 from orchestrator import serializers
-from orchestrator.envelopes import call_context
-from orchestrator.fleet import Fleet
-from orchestrator.ids import new_run_id
-from orchestrator.outcomes import enclosed, pack_outcome
+from orchestrator.client.fleet import Fleet
+from orchestrator.runs.run_ids import new_run_id
+from orchestrator.serializers.outcomes import enclosed, pack_outcome
+from orchestrator.submission.signed_calls import call_context
 
 TTL_MS = 600_000
 MESSAGES = {
-    Ending.COMPLETED: None,
-    Ending.FAILED: "ValueError: no luck",
-    Ending.CRASHED: "the worker died\nin the night",
-    Ending.DEAD: "given up",
+    AckKind.COMPLETED: None,
+    AckKind.FAILED: "ValueError: no luck",
+    AckKind.CRASHED: "the worker died\nin the night",
+    AckKind.DEAD: "given up",
 }
 
 
@@ -76,25 +75,26 @@ class Work:
                 limits=self.fleet.limits,
             )  # type: ignore[misc]
             envelopes.append(Envelope(run_id, task, f"{queue}:ds", body, flow, None, packed, extras or None))
-        return self.broker.submit(envelopes)
+        return self.broker.runs.submit(envelopes)
 
     def take(self, most: int = 100) -> list[Delivery]:
         """What a worker gets now."""
-        return self.broker.fetch("worker", self._routes, most)[0]
+        return self.broker.deliveries.fetch("worker", self._routes, most)[0]
 
     def end(
-        self, deliveries: list[Delivery], how: str = Ending.COMPLETED, worker: str = "", name: str | None = None
+        self, deliveries: list[Delivery], how: str = AckKind.COMPLETED, worker: str = "", name: str | None = None
     ) -> None:
         """End them so."""
-        now, letter = time.time(), "Z" if how == Ending.DEAD else how
-        settlements = []
+        now, letter = time.time(), "Z" if how == AckKind.DEAD else how
+        acks = []
         for delivery in deliveries:
-            outcome = pack_outcome(name, MESSAGES.get(how), now - 0.01, now, 1 + delivery.retries, None, worker)
-            stored = b"" if how == Ending.RETRY else enclosed(delivery.run_id, letter, outcome)
-            settlements.append(Settlement(delivery.ticket, delivery.run_id, how, stored, TTL_MS))
-        assert self.broker.complete("worker", settlements) == []
+            took = 0.0001 * (1 + int(delivery.run_id[-2:], 16))
+            outcome = pack_outcome(name, MESSAGES.get(how), now - took, now, 1 + delivery.retries, None, worker)
+            stored = b"" if how == AckKind.RETRY else enclosed(delivery.run_id, letter, outcome)
+            acks.append(Ack(delivery.ticket, delivery.run_id, how, stored, TTL_MS))
+        assert self.broker.deliveries.complete("worker", acks) == []
 
-    def run(self, how: str = Ending.COMPLETED, most: int = 100, worker: str = "") -> list[str]:
+    def run(self, how: str = AckKind.COMPLETED, most: int = 100, worker: str = "") -> list[str]:
         """Take some and end them so; returns which."""
         taken = self.take(most)
         self.end(taken, how, worker)
@@ -115,14 +115,14 @@ class Work:
                 **extras,
             )
         elif what <= 6:
-            how = dice.choice((Ending.COMPLETED, Ending.COMPLETED, Ending.FAILED, Ending.CRASHED, Ending.DEAD))
+            how = dice.choice((AckKind.COMPLETED, AckKind.COMPLETED, AckKind.FAILED, AckKind.CRASHED, AckKind.DEAD))
             self.run(how, dice.randint(1, 15), dice.choice(("ann", "bob", "")))
         elif what == 7:
             taken = self.take(3)
-            self.broker.started([(delivery.ticket, delivery.run_id) for delivery in taken])
-            self.end(taken, Ending.RETRY)
-            self.broker.move()
+            self.broker.deliveries.started([(delivery.ticket, delivery.run_id) for delivery in taken])
+            self.end(taken, AckKind.RETRY)
+            self.broker.runs.move_due()
         elif what == 8:
-            self.broker.cancel(some) if dice.random() < 0.5 else self.broker.replay(some)
+            self.broker.runs.cancel(some) if dice.random() < 0.5 else self.broker.runs.replay(some)
         else:
-            self.broker.delete(some)
+            self.broker.runs.delete(some)

@@ -1,4 +1,7 @@
-"""A real worker: ``python -m orchestrator worker`` as a process, its output in a file, ended with the test."""
+"""A real worker: ``orchestrator worker`` as a process, its output in a file, ended with the test.
+
+It is forked where that is the same; the pages of the documentation and tests of other commands start a new Python.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.support.forked import ForkedProcess, can_be_forked, fork
 from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -23,9 +27,9 @@ QUICK = {
 
 
 def clean_environment(**more: str) -> dict[str, str]:
-    """This process's environment without settings of ours, but those given."""
+    """This process's environment without settings of ours and without profiles, but those given."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("ORCHESTRATOR_")}
-    return {**kept, **more}
+    return {**kept, "ORCHESTRATOR_PROFILES_PATH": os.devnull, **more}
 
 
 class WorkerProcess:
@@ -41,7 +45,14 @@ class WorkerProcess:
     def __init__(self, log: Path, environment: dict[str, str], *options: str, cwd: Path = ROOT) -> None:
         self.log = log
         self._file = log.open("ab")
-        self.process = subprocess.Popen(
+        self.process = self._started(list(options), environment, cwd)
+
+    def _started(
+        self, options: list[str], environment: dict[str, str], cwd: Path
+    ) -> subprocess.Popen[bytes] | ForkedProcess:
+        if can_be_forked(environment, str(cwd)):
+            return fork("worker", options, environment, str(cwd), self._file, pipes=False, new_session=True)
+        return subprocess.Popen(
             [sys.executable, "-m", "orchestrator", "worker", *options],
             stdin=subprocess.DEVNULL,
             stdout=self._file,
@@ -81,10 +92,15 @@ class WorkerProcess:
         """SIGTERM to the supervisor."""
         self.process.send_signal(signal.SIGTERM)
 
+    def signal_all(self, signum: int) -> None:
+        """To the supervisor, the children that have been ready, and whatever they have started."""
+        for leader in (self.process.pid, *self.children()):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(leader, signum)
+
     def close(self) -> None:
         """Kill it and whatever belongs to it."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
+        self.signal_all(signal.SIGKILL)
         self.process.wait(10)
         self._file.close()
 
@@ -93,14 +109,14 @@ StartWorker = Callable[..., WorkerProcess]
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process exists and is no zombie."""
+    """Whether a process exists and is no zombie (in a container nobody may collect an orphan)."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # it ended before, or after, the file was opened
         return not Path("/proc/self").exists()
 
 

@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from brokers.contract import Settled, Status
+from brokers.asker import Asker
 from brokers.errors import BrokerUnavailable
-from brokers.redis.asker import Asker
+from brokers.messages import RunEnd, Status
 from tests.support.waiting import wait_until
 
 
@@ -22,7 +22,7 @@ class Store:
         self.may_answer = threading.Event()
         self.errors: list[BaseException] = []
 
-    def expect(self, run_ids: Sequence[str]) -> list[Settled]:
+    def expect(self, run_ids: Sequence[str]) -> list[RunEnd]:
         self.asked.append(sorted(run_ids))
         assert self.may_answer.wait(20)
         if self.errors:

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from orchestrator.binding import Signature, allow_failure, is_mapped, mapped_arguments, unmapped
 from orchestrator.errors import (
     MappingLengthMismatch,
     MappingMissingIterable,
@@ -17,7 +16,8 @@ from orchestrator.errors import (
     ReservedArgumentError,
 )
 from orchestrator.futures import PrefectFuture
-from orchestrator.ids import new_run_id
+from orchestrator.runnables.binding import Signature, allow_failure, is_mapped, mapped_arguments, unmapped
+from orchestrator.runs.run_ids import new_run_id
 
 
 def plain(a: int, b: int = 2) -> None: ...

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator import task
 from orchestrator.cache_policies import (
     DEFAULT,
     FLOW_PARAMETERS,
@@ -198,3 +199,67 @@ def test_users_can_write_policies_as_classes_or_dataclasses() -> None:
 @pytest.mark.parametrize("policy", [INPUTS - "x", DEFAULT, NO_CACHE, RUN_ID.configure(isolation="serializable")])
 def test_policies_can_be_pickled(policy: CachePolicy) -> None:
     assert pickle.loads(pickle.dumps(policy)) == policy
+
+
+FACTOR = 5
+counted = 0
+
+
+def by_factor(x: int) -> int:
+    return sum(x * FACTOR for _ in range(1))
+
+
+def counting(x: int) -> int:
+    global counted
+    counted += 1
+    return x
+
+
+def scaler(n: Any) -> Callable[[int], int]:
+    def scale(x: int) -> int:
+        return x * n  # type: ignore[no-any-return]
+
+    return scale
+
+
+def test_the_source_of_a_task_counts_with_the_values_that_it_closes_over() -> None:
+    assert key(TASK_SOURCE, context(scaler(2))) == key(TASK_SOURCE, context(scaler(2)))
+    assert key(TASK_SOURCE, context(scaler(2))) != key(TASK_SOURCE, context(scaler(3)))
+    listed, other = task(scaler([2])), task(scaler([3]))
+    assert key(TASK_SOURCE, Context(listed)) != key(TASK_SOURCE, Context(other))
+
+
+def test_the_source_of_a_task_counts_with_the_constants_that_it_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = key(TASK_SOURCE, context(by_factor))
+    assert key(TASK_SOURCE, context(by_factor)) == before
+    monkeypatch.setitem(globals(), "FACTOR", 6)
+    assert key(TASK_SOURCE, context(by_factor)) != before
+
+
+def test_what_a_task_itself_assigns_is_no_part_of_its_source() -> None:
+    def counter() -> Callable[[int], int]:
+        calls = 0
+
+        def count(x: int) -> int:
+            nonlocal calls
+            calls += 1
+            return x
+
+        return count
+
+    for fn in (counting, counter()):
+        before = key(TASK_SOURCE, context(fn))
+        fn(1)
+        assert key(TASK_SOURCE, context(fn)) == before
+
+
+def test_a_task_with_nothing_around_it_keeps_the_key_it_had() -> None:
+    assert key(TASK_SOURCE) == stable_hash("source", source_of(first))
+
+
+def test_a_policy_that_does_not_say_how_to_compute_a_key_cannot_be_made() -> None:
+    class Keyless(CachePolicy):
+        pass
+
+    with pytest.raises(TypeError, match="compute_key"):
+        Keyless()  # type: ignore[abstract]

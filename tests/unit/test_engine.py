@@ -10,19 +10,13 @@ import pytest
 
 from orchestrator import task
 from orchestrator.cache_policies import INPUTS
-from orchestrator.drivers import run_attempt, run_attempt_async
-from orchestrator.engine import (
-    Again,
-    Attempt,
-    Behind,
-    Verdict,
-    decide,
-    state_of_error,
-)
 from orchestrator.errors import RunCancelled, TaskTimeout
-from orchestrator.ids import new_run_id
-from orchestrator.interrupt import CancelRun
-from orchestrator.retries import RetryPolicy
+from orchestrator.execution.attempt import Attempt, RunServices
+from orchestrator.execution.drivers import run_attempt, run_attempt_async
+from orchestrator.execution.interrupt import CancelRun
+from orchestrator.execution.verdicts import Retry, Verdict, WaitForRun, decide, state_of_error
+from orchestrator.runnables.retries import RetryPolicy
+from orchestrator.runs.run_ids import new_run_id
 from orchestrator.states import Cancelled, Completed, Crashed, Failed, Running, State, TimedOut
 from orchestrator.tasks import Task
 
@@ -58,7 +52,7 @@ def test_what_follows(policy: RetryPolicy, state: State[Any], retries: int, allo
         assert verdict is state
         assert state.name == expected
     else:
-        assert verdict == Again(expected, state)
+        assert verdict == Retry(expected, state)
 
 
 def test_the_state_of_an_error() -> None:
@@ -71,8 +65,8 @@ def test_the_state_of_an_error() -> None:
     assert isinstance(cancelled.data, RunCancelled)
 
 
-def attempt_at(made: Task[..., Any], *args: Any, **more: Any) -> Attempt:
-    return Attempt(made, new_run_id(), args, {}, **more)
+def attempt_at(made: Task[..., Any], *args: Any, cache: Any = None, **more: Any) -> Attempt:
+    return Attempt(made, new_run_id(), args, {}, services=RunServices(cache), **more)
 
 
 def both(made: Task[..., Any], *args: Any, **more: Any) -> list[Verdict]:
@@ -140,7 +134,7 @@ def test_the_order_of_things() -> None:
     run_attempt(attempt_at(made, True))
     assert told == ["running:Running:1", "work", "completion:Completed:1"]
     told.clear()
-    assert isinstance(run_attempt(attempt_at(made, False)), Again)
+    assert isinstance(run_attempt(attempt_at(made, False)), Retry)
     assert told == ["running:Running:1", "work", "condition"]
     told.clear()
     run_attempt(attempt_at(made, False, retries=1, crashes=1))
@@ -204,6 +198,76 @@ def test_a_cached_result_is_not_computed() -> None:
     assert calls == [1, 2, 1]
 
 
+class Priced:
+    """Tasks as methods."""
+
+    n = 7
+
+    def __init__(self, base: int = 0) -> None:
+        self.base = base
+
+    @task(cache_policy=INPUTS, task_run_name="{self.n}-{a}")
+    def plus(self, a: int) -> int:
+        return self.base + a
+
+    @task(cache_policy=INPUTS, task_run_name="{cls.__name__}-{a}")
+    @classmethod
+    def named(cls, a: int) -> str:
+        return f"{cls.__name__} {a}"
+
+
+class Discounted(Priced):
+    pass
+
+
+def attempt_of_method(bound: Task[..., Any], *args: Any, cache: Any = None) -> Attempt:
+    return Attempt(bound, new_run_id(), bound.arguments(args, {}), {}, services=RunServices(cache))
+
+
+def test_a_cached_method_is_cached_for_each_content_of_its_instance() -> None:
+    cache = MemoryCache()
+    states: Any = [run_attempt(attempt_of_method(Priced(base).plus, 5, cache=cache)) for base in (1, 100, 1)]
+    assert [(state.name, state.data) for state in states] == [("Completed", 6), ("Completed", 105), ("Cached", 6)]
+    states = [run_attempt(attempt_of_method(cls.named, 5, cache=cache)) for cls in (Priced, Discounted, Priced)]
+    assert [(state.name, state.data) for state in states] == [
+        ("Completed", "Priced 5"),
+        ("Completed", "Discounted 5"),
+        ("Cached", "Priced 5"),
+    ]
+
+
+def test_the_instance_is_among_the_parameters_of_a_method_and_in_its_name() -> None:
+    attempt = attempt_of_method(Priced(3).plus, 5)
+    assert list(attempt.parameters) == ["self", "a"]
+    assert attempt.task_run(Running()).parameters["self"].base == 3
+    assert attempt.name == "7-5"
+    assert attempt_of_method(Discounted.named, 1).name == "Discounted-1"
+
+
+def test_a_bound_task_that_was_pickled_takes_the_same_arguments() -> None:
+    import pickle
+
+    again = pickle.loads(pickle.dumps(Priced(3).plus))
+    assert run_attempt(attempt_of_method(again, 5)).data == 8  # type: ignore[union-attr]
+
+
+def test_a_cache_key_fn_may_ask_for_the_run() -> None:
+    asked: list[Any] = []
+
+    def of_run(context: Any, parameters: dict[str, Any]) -> str:
+        asked.append((context.task_run.flow_run_id, context.run_id, context.task.name, context.parameters, parameters))
+        return f"k {context.task_run.flow_run_id}"
+
+    cache = MemoryCache()
+    made = task(cache_key_fn=of_run)(_divide)
+    states: Any = [
+        run_attempt(Attempt(made, new_run_id(), (x,), {}, services=RunServices(cache), flow_run_id="f")) for x in (1, 2)
+    ]
+    assert [(state.name, state.data) for state in states] == [("Completed", 1.0), ("Cached", 1.0)]
+    assert asked[0][0] == "f"
+    assert asked[0][2:] == ("_divide", {"x": 1}, {"x": 1})
+
+
 class Shared(MemoryCache):
     """A cache whose keys others may compute."""
 
@@ -222,7 +286,7 @@ class Shared(MemoryCache):
 
 def test_a_call_waits_behind_one_that_computes_the_same() -> None:
     made = task(cache_policy=INPUTS, cache_isolation="serializable")(_divide)
-    assert run_attempt(attempt_at(made, 1, cache=Shared("another"))) == Behind("another")
+    assert run_attempt(attempt_at(made, 1, cache=Shared("another"))) == WaitForRun("another")
     own = Shared()
     assert run_attempt(attempt_at(made, 1, cache=own)).name == "Completed"  # type: ignore[union-attr]
     assert own.released == 1
@@ -246,7 +310,7 @@ def test_who_refreshes_lets_nobody_else_s_claim_go() -> None:
 def test_a_failed_attempt_that_is_tried_again_keeps_its_claim() -> None:
     made = task(cache_policy=INPUTS, cache_isolation="serializable", retries=1)(_divide)
     cache = Shared()
-    assert isinstance(run_attempt(attempt_at(made, 0, cache=cache)), Again)
+    assert isinstance(run_attempt(attempt_at(made, 0, cache=cache)), Retry)
     assert cache.released == 0
     run_attempt(attempt_at(made, 0, cache=cache, retries=1))
     assert cache.released == 1

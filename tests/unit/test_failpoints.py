@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import failpoints
-from orchestrator.failpoints import FailPointReached, fail_at
+from orchestrator.slots import failpoints
+from orchestrator.slots.failpoints import FailPointReached, fail_at
 
 
 @pytest.fixture(autouse=True)

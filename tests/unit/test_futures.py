@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import pickle
+import sys
 import threading
 import uuid
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 
+from orchestrator.client import completion, waiting
+from orchestrator.client.callbacks import MAX_THREADS
+from orchestrator.client.handles import Handle
+from orchestrator.client.waiting import wait_async
 from orchestrator.errors import RunCancelled, UpstreamTaskError
 from orchestrator.futures import (
     PrefectFuture,
@@ -18,10 +24,10 @@ from orchestrator.futures import (
     resolve_futures_to_results,
     resolve_futures_to_states,
     wait,
-    wait_async,
 )
-from orchestrator.ids import new_run_id
+from orchestrator.runs.run_ids import new_run_id
 from orchestrator.states import Cancelled, Completed, Failed, NotReady, Pending, State
+from tests.support.waiting import wait_until
 
 
 class Source:
@@ -30,8 +36,10 @@ class Source:
     def __init__(self) -> None:
         self.attached: list[PrefectFuture[Any]] = []
         self.cancelled: list[str] = []
+        self.reminded = threading.Event()
+        self.given_up: list[PrefectFuture[Any]] = []
 
-    def attach(self, futures: list[PrefectFuture[Any]]) -> None:
+    def attach(self, futures: Sequence[Handle]) -> None:
         self.attached += futures
 
     def latest_state(self, run_id: str) -> State[Any]:
@@ -41,7 +49,14 @@ class Source:
         self.cancelled += run_ids
         return [True] * len(run_ids)
 
-    def still_waiting(self, futures: list[PrefectFuture[Any]]) -> None: ...
+    def look_for_standstill(self, futures: Sequence[Handle], any_of: bool) -> bool:
+        return False
+
+    def still_waiting(self, futures: Sequence[Handle]) -> None:
+        self.reminded.set()
+
+    def stop_watching(self, futures: Sequence[Handle]) -> None:
+        self.given_up += futures
 
 
 @pytest.fixture
@@ -133,7 +148,113 @@ def test_callbacks_get_the_future_even_when_one_breaks(source: Source) -> None:
     future.add_done_callback(told.append)
     future.settle_state(Completed())
     future.add_done_callback(told.append)
-    assert told == [future, future]
+    wait_until(lambda: told == [future, future])
+
+
+def test_a_callback_that_waits_submits_or_exits_holds_up_no_other_run(source: Source) -> None:
+    first, second, third = made(source, 3)
+    told: list[Any] = []
+    first.add_done_callback(lambda settled: told.append(second.result(timeout=60)))
+    first.add_done_callback(lambda settled: told.append("after"))
+    third.add_done_callback(lambda settled: sys.exit(3))
+    third.add_done_callback(lambda settled: told.append("third"))
+    first.settle_state(Completed())  # as the inbox does: it must come back from here at once
+    third.settle_state(Completed())
+    wait_until(lambda: told == ["third"])
+    second.settle_state(Completed(data=2))
+    wait_until(lambda: told == ["third", 2, "after"])
+
+
+def test_callbacks_that_wait_for_each_other_however_many(source: Source) -> None:
+    chain = made(source, 3 * MAX_THREADS)
+    told: list[int] = []
+
+    def waits(number: int) -> Callable[[PrefectFuture[Any]], None]:
+        def callback(settled: PrefectFuture[Any]) -> None:
+            chain[-1].wait(20)
+            told.append(number)
+
+        return callback
+
+    for number, future in enumerate(chain[:-1]):
+        future.add_done_callback(waits(number))
+    for future in chain[:-1]:
+        future.settle_state(Completed())
+    chain[-1].settle_state(Completed())
+    wait_until(lambda: sorted(told) == list(range(len(chain) - 1)))
+
+
+def test_polling_in_any_way_leaves_nothing_behind(source: Source) -> None:
+    failed, late = made(source, 2)
+    failed.settle_state(Failed(data=ValueError("no")))
+    for _ in range(3):
+        with pytest.raises(TimeoutError):
+            PrefectFutureList([late]).result(timeout=0.001)
+        with pytest.raises(TimeoutError):
+            list(as_completed([late], timeout=0.001))
+        with pytest.raises(ValueError, match="no"):  # it does not wait for the others
+            PrefectFutureList([late, failed]).result(timeout=60)
+        next(iter(as_completed([late, failed])))
+    assert not late._callbacks
+    assert late in source.given_up
+
+
+def test_gathered_awaits_that_are_cancelled_leave_nothing_behind(source: Source) -> None:
+    futures = made(source, 3)
+
+    async def main() -> None:
+        gathered = asyncio.gather(*futures)
+        while len(source.attached) < 3:
+            await asyncio.sleep(0.01)
+        gathered.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await gathered
+
+    asyncio.run(main())
+    assert not any(future._callbacks for future in futures)
+
+
+@pytest.mark.parametrize("way", ["await", "as_completed", "wait", "list", "callback"])
+def test_whoever_waits_long_is_reminded(source: Source, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (waiting, completion):
+        monkeypatch.setattr(module, "SAY_WHY_AFTER_SECONDS", 0.01)
+    (future,) = made(source)
+
+    async def awaits() -> Any:
+        return await future
+
+    if way == "callback":
+        future.add_done_callback(lambda settled: None)
+    else:
+        ways: dict[str, Callable[[], Any]] = {
+            "await": lambda: asyncio.run(awaits()),
+            "as_completed": lambda: next(as_completed([future])),
+            "wait": lambda: wait([future]),
+            "list": lambda: PrefectFutureList([future]).result(),
+        }
+        threading.Thread(target=ways[way], daemon=True).start()
+    assert source.reminded.wait(20)
+    future.settle_state(Completed())
+
+
+@pytest.mark.parametrize("timeout", [1e300, float("inf")])
+@pytest.mark.parametrize("way", ["result", "as_completed"])
+def test_a_timeout_longer_than_a_clock_can_count_waits_for_ever(
+    source: Source, way: str, timeout: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (waiting, completion):
+        monkeypatch.setattr(module, "SAY_WHY_AFTER_SECONDS", 0.01)
+    (future,) = made(source)
+
+    def end_when_reminded() -> None:
+        assert source.reminded.wait(20)
+        future.settle_state(Completed(data=1))
+
+    threading.Thread(target=end_when_reminded, daemon=True).start()
+    if way == "result":
+        assert future.result(timeout=timeout) == 1
+    else:
+        assert list(as_completed([future], timeout=timeout)) == [future]
 
 
 def test_as_completed_gives_the_order_of_the_ends(source: Source) -> None:
@@ -157,7 +278,7 @@ def test_a_list_fails_with_the_first_failure(source: Source) -> None:
     futures = PrefectFutureList(made(source, 3))
     futures[1].settle_state(Failed(data=ValueError("first")))
     with pytest.raises(ValueError, match="first"):
-        futures.result(timeout=10)
+        futures.result(timeout=60)
     with pytest.raises(TimeoutError, match="2 of 3"):
         futures.result(timeout=0.01, raise_on_failure=False)
     for future in futures:
@@ -171,7 +292,7 @@ def test_a_list_fails_with_a_run_that_is_not_ready(source: Source) -> None:
     futures = PrefectFutureList(made(source, 2))
     futures[1].settle_state(NotReady(data="upstream"))
     with pytest.raises(UpstreamTaskError):
-        futures.result(timeout=10)
+        futures.result(timeout=60)
 
 
 def test_cancelling_asks_the_source_unless_it_has_ended(source: Source) -> None:
@@ -207,7 +328,7 @@ def test_handles_inside_values_are_resolved(source: Source) -> None:
 
 
 def test_a_negative_timeout(source: Source) -> None:
-    with pytest.raises(ValueError, match="negative"):
+    with pytest.raises(ValueError, match="is no time to wait"):
         wait(made(source), timeout=-0.1)
 
 

@@ -22,8 +22,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestrator.caching.hashing import stable_hash
 from orchestrator.errors import CacheKeyError
-from orchestrator.hashing import stable_hash
 
 
 class Colour(Enum):
@@ -120,7 +120,7 @@ def test_a_dict_filled_in_another_order_is_the_same(value: Any, seed: int) -> No
 
 def test_the_hash_is_the_same_in_every_process() -> None:
     program = (
-        "from orchestrator.hashing import stable_hash\n"
+        "from orchestrator.caching.hashing import stable_hash\n"
         "from tests.unit.test_hashing import Order, Model, Plain, adder\n"
         "print(stable_hash({'b': {'x', 'y', 'z', 'w'}, 'a': Order(1, {'p', 'q', 'r'})}, Model(id=1), Plain({'m', 'n'}),"
         " adder(1)))"
@@ -175,3 +175,31 @@ def test_arrays_and_frames_count_by_content() -> None:
     assert stable_hash(frame) == stable_hash(frame.copy())
     assert stable_hash(frame) != stable_hash(frame.rename(columns={"a": "c"}))
     assert stable_hash(frame["a"]) != stable_hash(frame["a"].astype("float64"))
+
+
+class Named(list[int]):
+    pass
+
+
+class Private(pydantic.BaseModel):
+    id: int = 1
+    _token: str = ""
+
+
+@dataclass
+class Derived:
+    id: int = 1
+
+
+def with_attribute(value: Any, name: str, part: Any) -> Any:
+    setattr(value, name, part)
+    return value
+
+
+@pytest.mark.parametrize(
+    ("make", "name"), [(Named, "owner"), (Private, "_token"), (Derived, "more")], ids=["list", "model", "dataclass"]
+)
+def test_what_a_value_holds_beside_its_fields_counts(make: Any, name: str) -> None:
+    one, same, other = (with_attribute(make(), name, part) for part in ("a", "a", "b"))
+    assert stable_hash(one) == stable_hash(same) != stable_hash(other)
+    assert stable_hash(make()) != stable_hash(one)

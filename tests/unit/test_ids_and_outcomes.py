@@ -13,18 +13,50 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brokers.contract import SETTLED, Status
+from brokers.block_ids import member_ids
+from brokers.messages import FINAL_STATUSES, Status
 from orchestrator import serializers
-from orchestrator.errors import RemoteTraceback, RunCancelled, RunCrashed, RunLost, UpstreamTaskError
-from orchestrator.ids import created_at, new_run_id
-from orchestrator.outcomes import open_state, pack_outcome, read_outcome, result_context
+from orchestrator.errors import (
+    RemoteTraceback,
+    RunCancelled,
+    RunCrashed,
+    RunFailed,
+    RunLost,
+    TaskTimeout,
+    UpstreamTaskError,
+)
+from orchestrator.runs.run_ids import created_at, new_block, new_run_id
+from orchestrator.serializers.outcomes import open_state, pack_outcome, read_outcome, result_context
 from orchestrator.states import StateType
 
 
 def test_ids_are_uuids_of_version_7() -> None:
     made = uuid.UUID(new_run_id())
     assert (made.version, made.variant) == (7, uuid.RFC_4122)
-    assert abs(created_at(str(made)) - datetime.now(UTC)) < timedelta(seconds=5)
+    moment = created_at(str(made))
+    assert moment is not None
+    assert abs(moment - datetime.now(UTC)) < timedelta(seconds=5)
+
+
+def test_the_moment_is_in_the_ids_of_calls_that_are_kept_together_too() -> None:
+    for run_id in member_ids(new_block(), 2):
+        moment = created_at(run_id)
+        assert moment is not None
+        assert abs(moment - datetime.now(UTC)) < timedelta(seconds=5)
+
+
+FOREIGN = [
+    "",
+    "order-17",
+    "x" * 14 + "7" + "x" * 21,
+    "f" * 8 + "-ffff-7" + "f" * 21,
+    "10f5c9b0-8d4e-4f7a-9a53-0d9b2a1c7e11",
+]
+
+
+@pytest.mark.parametrize("run_id", FOREIGN)
+def test_there_is_no_moment_in_ids_of_others(run_id: str) -> None:
+    assert created_at(run_id) is None
 
 
 def test_ids_never_meet() -> None:
@@ -85,6 +117,11 @@ def test_a_failed_outcome_brings_its_exception() -> None:
     ("status", "text", "name", "kind"),
     [
         (Status.CANCELLED, "cancelled before it started", "Cancelled", RunCancelled),
+        (Status.CANCELLED, "it came too late\x1fE", "Expired", RunCancelled),
+        (Status.CANCELLED, "expired\x1fK", "Cancelled", RunCancelled),
+        (Status.FAILED, "it was too slow\x1fT", "TimedOut", TaskTimeout),
+        (Status.FAILED, "timed out, it says\x1fX", "Failed", RunFailed),
+        (Status.CANCELLED, "a reason of a later version\x1f~", "Cancelled", RunCancelled),
         (Status.CANCELLED, "expired before it started", "Expired", RunCancelled),
         (Status.CRASHED, "killed (3 times)", "Crashed", RunCrashed),
         (Status.NOT_READY, "the-upstream", "NotReady", UpstreamTaskError),
@@ -95,11 +132,11 @@ def test_an_end_that_a_script_wrote(status: bytes, text: str, name: str, kind: t
     state = read_outcome(RUN, status, b"\0" + text.encode())
     assert state.name == name
     assert state.is_settled()
-    with pytest.raises(kind, match=re.escape(text or RUN)):
+    with pytest.raises(kind, match=re.escape(text.partition("\x1f")[0] or RUN)):
         state.result()
 
 
-@given(st.sampled_from(sorted(SETTLED)), st.binary(max_size=60))
+@given(st.sampled_from(sorted(FINAL_STATUSES)), st.binary(max_size=60))
 def test_whatever_the_store_holds_can_be_read(status: bytes, outcome: bytes) -> None:
     state = read_outcome(RUN, status, outcome)
     assert state.is_settled()

@@ -8,19 +8,19 @@ import subprocess
 import sys
 from pathlib import Path
 
-from task_workers.last_stack import MOST_TOLD_BYTES, StackFile, stacks_from
+from task_workers.supervisor.last_stack import MAX_SHOWN_BYTES, StackFile, stacks_from
 from tests.support.waiting import wait_until
 
 PROGRAM = """
 import itertools, os, signal, sys, threading
-from task_workers.last_stack import tell_stacks
+from task_workers.supervisor.last_stack import report_stacks
 
 def stuck():
     print(threading.get_ident(), flush=True)
     any(itertools.repeat(0))
 
 fd = int(sys.argv[1])
-tell_stacks(fd)
+report_stacks(fd)
 {more}
 stuck()
 """
@@ -97,17 +97,17 @@ def test_what_is_ours_around_the_task_is_left_out() -> None:
     (told,) = stacks_from(
         dump(
             '"/usr/lib/threading.py", line 5 in wait',
-            f'"{OURS}drivers.py", line 4 in _call',  # the task has called another task
+            f'"{OURS}execution/drivers.py", line 4 in _call',  # the task has called another task
             '"/app/tasks.py", line 3 in report',
-            f'"{OURS}engine.py", line 2 in <lambda>',
-            f'"{OURS}drivers.py", line 2 in _call',
-            f'"{OURS}drivers.py", line 1 in _do',
+            f'"{OURS}execution/task_steps.py", line 2 in <lambda>',
+            f'"{OURS}execution/drivers.py", line 2 in _call',
+            f'"{OURS}execution/drivers.py", line 1 in _do',
             '"/usr/lib/runpy.py", line 1 in run',
         )
     ).values()
     assert told.splitlines()[1:] == [
         '  File "/app/tasks.py", line 3, in report',
-        f'  File "{OURS}drivers.py", line 4, in _call',
+        f'  File "{OURS}execution/drivers.py", line 4, in _call',
         '  File "/usr/lib/threading.py", line 5, in wait',
     ]
 
@@ -132,6 +132,6 @@ def test_threads_are_kept_apart_and_what_is_no_frame_is_left_out() -> None:
 def test_of_a_long_stack_the_innermost_frames_are_kept() -> None:
     frames = [f'"/app/{"deep" * 50}.py", line {depth} in recurse' for depth in range(100)]
     (told,) = stacks_from(dump(*frames)).values()
-    assert MOST_TOLD_BYTES - 300 < len(told.encode()) <= MOST_TOLD_BYTES
+    assert MAX_SHOWN_BYTES - 300 < len(told.encode()) <= MAX_SHOWN_BYTES
     assert told.splitlines()[1] == "  ..."
     assert told.endswith(", line 0, in recurse")

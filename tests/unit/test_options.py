@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from orchestrator import task
+from orchestrator import flow, tags, task
 from orchestrator.cache_policies import INPUTS, NO_CACHE
-from orchestrator.options import TaskOptions, limit_of, rate_of
+from orchestrator.filesystems import LocalFileSystem
+from orchestrator.runnables.options import TaskOptions, limit_of, rate_of
 from orchestrator.testing import inline
 
 
@@ -37,7 +38,8 @@ GOOD: list[dict[str, Any]] = [
     {"cache_policy": INPUTS, "cache_expiration": timedelta(days=1), "cache_isolation": "serializable"},
     {"task_run_name": "for {x}"},
     {"task_run_name": lambda: "name"},
-    {"result_storage": "ignored", "viz_return_value": 3},
+    {"result_storage": None, "cache_result_in_memory": True, "viz_return_value": 3},
+    {"log_prints": False},
 ]
 
 
@@ -59,10 +61,12 @@ BAD: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"retry_delay_seconds": [1] * 51}, ValueError, "50"),
     ({"retries": 1, "retry_jitter_factor": -0.1}, ValueError, "retry_jitter_factor"),
     ({"retry_condition_fn": 3}, TypeError, "retry_condition_fn"),
-    ({"timeout_seconds": 0}, ValueError, "timeout_seconds"),
+    ({"timeout_seconds": -1}, ValueError, "timeout_seconds"),
     ({"timeout_seconds": "1"}, TypeError, "timeout_seconds"),
     ({"timeout_seconds": float("nan")}, ValueError, "timeout_seconds"),
+    ({"timeout_seconds": 1e300}, ValueError, "timeout_seconds=1e\\+300 must be 100 years at most"),
     ({"hard_timeout_seconds": -1}, ValueError, "hard_timeout_seconds"),
+    ({"hard_timeout_seconds": 1e300}, ValueError, "100 years"),
     ({"queue": ""}, ValueError, "queue"),
     ({"queue": "a b"}, ValueError, "queue"),
     ({"queue": "x" * 41}, ValueError, "queue"),
@@ -73,10 +77,13 @@ BAD: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"rate_limit": "fast"}, ValueError, "rate_limit"),
     ({"rate_limit": "0/s"}, ValueError, "rate_limit"),
     ({"rate_limit": -1}, ValueError, "rate_limit"),
+    ({"rate_limit": 1e-300}, ValueError, "less than one call"),
     ({"concurrency": 0}, ValueError, "concurrency"),
     ({"concurrency": ("a",)}, ValueError, "concurrency"),
     ({"concurrency": ("a|b", 2)}, ValueError, "concurrency"),
     ({"result_ttl": 0}, ValueError, "result_ttl"),
+    ({"result_ttl": 1e300}, ValueError, "result_ttl=1e\\+300 must be 100 years at most"),
+    ({"tags": [5]}, TypeError, "tags=.5. must be a list of texts"),
     ({"on_failure": hook}, TypeError, "on_failure"),
     ({"on_running": ["hook"]}, TypeError, "on_running"),
     ({"cache_policy": "INPUTS"}, TypeError, "cache_policy"),
@@ -84,6 +91,15 @@ BAD: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"cache_expiration": 60}, TypeError, "cache_expiration"),
     ({"cache_isolation": "total"}, ValueError, "isolation"),
     ({"task_run_name": 3}, TypeError, "task_run_name"),
+    ({"result_storage": 3}, TypeError, "result_storage=3"),
+    ({"result_storage": " "}, TypeError, "result_storage=' '"),
+    ({"result_storage": LocalFileSystem}, TypeError, "a file system such as"),
+    ({"result_storage_key": 3}, TypeError, "result_storage_key=3"),
+    ({"result_storage_key": " "}, ValueError, "result_storage_key is empty"),
+    ({"result_serializer": "yaml"}, ValueError, "there is no such format, only json, msgpack, pickle"),
+    ({"result_serializer": 3}, TypeError, "result_serializer=3"),
+    ({"cache_result_in_memory": "no"}, TypeError, "cache_result_in_memory='no'"),
+    ({"persist_result": "yes"}, TypeError, "persist_result='yes'"),
 ]
 
 
@@ -134,3 +150,23 @@ def test_limits() -> None:
     assert limit_of(None, "t") is None
     assert limit_of(2, "t") == ("t", 2)
     assert limit_of(["db", 2], "t") == ("db", 2)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"result_storage": 3}, "result_storage=3"),
+        ({"result_storage_key": ""}, "result_storage_key is empty"),
+        ({"timeout_seconds": 1e300}, "100 years at most"),
+    ],
+)
+def test_a_flow_has_the_same_options_of_results_and_times(options: dict[str, Any], told: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=told):
+        flow(**options)(work)
+    made = flow(result_storage="s3-bucket/results", result_serializer="compressed/json")(work)
+    assert (made.result_storage, made.result_serializer) == ("s3-bucket/results", "compressed/json")
+
+
+def test_tags_around_calls_are_texts_too() -> None:
+    with pytest.raises(TypeError, match="must be texts"), tags("a", 5):  # type: ignore[arg-type]
+        pass

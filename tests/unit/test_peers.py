@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import ast
+import doctest
+import json
+import re
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from benchmarks.peers import environments, report
-from benchmarks.peers.environments import FAULTS_ASKED, PEERS, Peer, folder_of, interpreter_of
+from benchmarks.peers.environments import FAULTS_ASKED, PEERS, Peer, folder_of, interpreter_of, missing_for
 from benchmarks.peers.questions import Answer
 from benchmarks.peers.reply_cutter import name_of
 from benchmarks.peers.rig import APPS, OURS
@@ -17,7 +21,8 @@ from benchmarks.peers.rig import APPS, OURS
 
 @pytest.mark.parametrize("peer", PEERS.values(), ids=lambda peer: peer.name)
 def test_every_requirement_of_a_peer_is_pinned(peer: Peer) -> None:
-    assert all(requirement.count("==") == 1 for requirement in peer.requirements)
+    assert len(peer.pins) == len(peer.requirements)
+    assert all(re.fullmatch(r"\d+(\.\d+)+", version) for version in peer.pins.values())
 
 
 @pytest.mark.parametrize("name", [OURS, *FAULTS_ASKED])
@@ -39,7 +44,7 @@ def test_an_environment_is_made_again_if_it_was_not_finished_and_used_again_if_i
 ) -> None:
     made: list[bool] = []  # whether nothing of an earlier try was there
 
-    def make(folder: Path, requirements: tuple[str, ...]) -> None:
+    def make(folder: Path, peer: Peer) -> None:
         made.append(not folder.exists())
         folder.mkdir()
         (folder / "half").touch()
@@ -52,6 +57,48 @@ def test_an_environment_is_made_again_if_it_was_not_finished_and_used_again_if_i
         interpreter_of(PEERS["rq"])
     assert interpreter_of(PEERS["rq"]) == interpreter_of(PEERS["rq"])
     assert made == [True, True]
+
+
+def program(folder: Path, name: str, script: str) -> None:
+    file = folder / name
+    file.write_text(f"#!/bin/sh\n{script}\n")
+    file.chmod(0o755)
+
+
+def test_a_peer_of_npm_is_installed_by_npm_with_its_exact_versions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs, locked = tmp_path / "bin", tmp_path / "lock.json"
+    programs.mkdir()
+    places = {"": "0", "node_modules/@a/queue": "1.2.3", "node_modules/@a/queue/node_modules/tslib": "2.0.0"}
+    locked.write_text(json.dumps({"packages": {place: {"version": version} for place, version in places.items()}}))
+    program(programs, "node", "echo v20.1.0")
+    program(programs, "npm", f'echo "$@" >> {tmp_path}/asked; {shutil.which("cp")} {locked} "$3/package-lock.json"')
+    monkeypatch.setenv("PATH", str(programs))
+    monkeypatch.setattr(environments, "FOLDER", tmp_path / "peers")
+    peer = Peer("aqueue", "A queue", ("@a/queue@1.2.3",), "npm")
+    assert environments.versions_of(peer) == {"node": "20.1.0", "@a/queue": "1.2.3", "tslib": "2.0.0"}
+    assert interpreter_of(peer) == programs / "node"
+    (asked,) = (tmp_path / "asked").read_text().splitlines()
+    assert asked.startswith(f"install --prefix {folder_of(peer)} --save-exact ")
+    assert asked.endswith(" @a/queue@1.2.3")
+    before = folder_of(peer)
+    program(programs, "node", "echo v22.0.0")
+    assert folder_of(peer) != before, "another Node is another environment"
+
+
+def test_without_node_a_peer_of_npm_is_missing_and_the_others_are_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert [name for name, peer in PEERS.items() if missing_for(peer)] == ["bullmq"]
+    with pytest.raises(RuntimeError, match="node is not on the PATH"):
+        interpreter_of(PEERS["bullmq"])
+
+
+def test_the_examples_in_docstrings_are_true() -> None:
+    done = doctest.testmod(environments)
+    assert (done.failed, done.attempted > 0) == (0, True)
 
 
 def test_an_installer_that_fails_is_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from typing import Any, cast
 
 import pytest
 
 from orchestrator import progress, task
-from orchestrator.context import current_attempt
 from orchestrator.errors import BrokerUnavailable
-from orchestrator.progress_notes import ProgressNotes, progress_at
+from orchestrator.futures import wait
+from orchestrator.observability.log_shipper import MAX_LINE_CHARS, LogShipper
+from orchestrator.observability.progress_notes import ProgressNotes, progress_at
+from orchestrator.runs.current import current_attempt
 from orchestrator.testing import inline, private_fleet
 
 
@@ -75,7 +78,7 @@ def test_a_fleet_with_keys_encrypts_it() -> None:
         seen = progress.of(future.run_id)
         assert seen is not None
         assert seen.note == "patient 4711"
-        (stored,) = fleet.broker.read_progress([future.run_id])
+        (stored,) = fleet.broker.logs.read_progress([future.run_id])
         assert stored is not None
         assert b"4711" not in stored[1]
         ticket, _ = stored
@@ -130,3 +133,69 @@ def test_values_are_kept_while_the_server_is_away_and_newer_ones_win() -> None:
     notes.write(None)
     assert recorder.written == [["a"]]
     assert not notes
+
+
+@task
+def says(done: float, note: Any = None, more: float = 0) -> None:
+    progress.set(done, note=note)
+    progress.increment(more)
+
+
+ODD: list[tuple[float, Any, tuple[float, str]]] = [
+    (1, os.fsdecode(b"caf\xe9.txt"), (1, "caf\\udce9.txt")),
+    (2**70, "large", (float(2**70), "large")),
+    (-(2**64), 5, (-float(2**64), "5")),
+]
+
+
+def test_odd_texts_and_large_numbers_are_made_fit_and_arrive() -> None:
+    with private_fleet():
+        futures = [says.submit(done, note) for done, note, _ in ODD]
+        wait(futures, timeout=40)
+        seen = [progress.of(future.run_id) for future in futures]
+    assert [one and (one.done, one.note) for one in seen] == [told for *_, told in ODD]
+
+
+def test_a_sum_beyond_all_numbers_is_refused_where_it_is_said() -> None:
+    with pytest.raises(ValueError, match="done=inf is not finite"):
+        says(1e308, more=1e308)
+
+
+class FailsOnce:
+    """A store whose client fails over a value, as no server would."""
+
+    def __init__(self) -> None:
+        self.calls: list[Any] = []
+
+    def _fail_once(self, given: Any) -> None:
+        self.calls.append(given)
+        if len(self.calls) == 1:
+            raise UnicodeEncodeError("utf-8", "x", 0, 1, "surrogates not allowed")
+
+    def note_progress(self, notes: Sequence[Any]) -> None:
+        self._fail_once(notes)
+
+    def append(self, lines: Any, keep: int) -> None:
+        self._fail_once(lines)
+
+
+def test_a_value_that_cannot_be_written_is_not_tried_for_ever() -> None:
+    store = FailsOnce()
+    notes = ProgressNotes(cast(Any, store))
+    notes.note("bad", "t", progress_at(1, None, None, 0))
+    notes.write(None)
+    assert not notes
+    notes.note("good", "t", progress_at(1, None, None, 0))
+    notes.write(None)
+    assert [given[0][0] for given in store.calls] == ["bad", "good"]
+
+
+def test_lines_that_cannot_be_written_hold_up_no_others() -> None:
+    store = FailsOnce()
+    shipper = LogShipper(cast(Any, store), keep=10)
+    for run_id in ("bad", "good"):
+        shipper.add(run_id, "INFO", "x" * (MAX_LINE_CHARS + 5), 1.0)
+        shipper.add(cast(Any, 5), "INFO", "a line of no run", 1.0)
+        shipper.flush()
+    assert [list(lines) for lines in store.calls] == [["bad"], ["good"]]
+    assert b"(5 more characters were cut)" in store.calls[1]["good"][0]

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator import progress_bar
+from orchestrator.client import progress_bar
 from orchestrator.futures import PrefectFuture, wait
 from orchestrator.states import Completed, Failed, State
 
@@ -29,7 +29,13 @@ class Nowhere:
     def cancel(self, run_ids: list[str]) -> list[bool]:
         return [False] * len(run_ids)
 
+    def look_for_standstill(self, futures: list[PrefectFuture[Any]], any_of: bool) -> bool:
+        return False
+
     def still_waiting(self, futures: list[PrefectFuture[Any]]) -> None:
+        return None
+
+    def stop_watching(self, futures: list[PrefectFuture[Any]]) -> None:
         return None
 
 

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.retries import RetryPolicy, exponential_backoff
+from brokers.spans import LONGEST_SECONDS
+from orchestrator.runnables.retries import RetryPolicy, exponential_backoff
 
 
 @pytest.mark.parametrize(
@@ -75,6 +76,7 @@ def test_jitter_spreads_without_changing_the_average_much(jitter: float) -> None
 
 def test_backoff_never_makes_more_than_fifty_delays() -> None:
     assert len(exponential_backoff(1)(1000)) == 50
+    assert RetryPolicy.from_options(50, exponential_backoff(60)).delay_before(49) == LONGEST_SECONDS
 
 
 @pytest.mark.parametrize(("factor", "error"), [(-1, ValueError), ("2", TypeError), (float("inf"), ValueError)])

@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator import settings
 from orchestrator.errors import ConfigurationError
-from orchestrator.settings import Settings, current, describe, reset, use
+from orchestrator.settings import Settings, current, describe, reset, shown, use
 
 
 @pytest.fixture(autouse=True)
@@ -63,6 +63,10 @@ def test_a_variable_sets_its_setting(
         ("ORCHESTRATOR_BEAT_SECONDS", "often", ["'often'", "number"]),
         ("ORCHESTRATOR_MAX_DELIVERIES", "0", ["'0'", "1"]),
         ("ORCHESTRATOR_RESULT_TTL_SECONDS", "nan", ["nan"]),
+        ("ORCHESTRATOR_RESULT_TTL_SECONDS", "1e300", ["1e300", "3153600000"]),
+        ("ORCHESTRATOR_COMMAND_TIMEOUT_SECONDS", "1e10", ["1e10", "3153600000"]),
+        ("ORCHESTRATOR_MAX_DELIVERIES", "9" * 30, ["1000000000"]),
+        ("ORCHESTRATOR_QUEUE_LIMIT", "9" * 30, ["1000000000"]),
         ("ORCHESTRATOR_LEASE_SECONDS", "3", ["twice", "BEAT_SECONDS"]),
         ("ORCHESTRATOR_REDIS_URL", "http://x", ["http", "redis://"]),
         ("ORCHESTRATOR_BROKER_URL", "nonsense", ["nonsense"]),
@@ -113,6 +117,13 @@ def test_the_keys_that_encrypt_are_split_at_commas_and_none_may_be_short() -> No
     assert "short" not in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["secret_key", "encryption_key"])
+@pytest.mark.parametrize("text", [",", " ", " , "])
+def test_a_ring_without_a_key_does_not_pass_for_none(name: str, text: str) -> None:
+    with pytest.raises(ConfigurationError, match=rf"ORCHESTRATOR_{name.upper()}=\*\*\* .* there is no key in it"):
+        Settings(**{name: text})
+
+
 def test_signatures_cannot_be_required_without_a_key() -> None:
     with pytest.raises(ConfigurationError, match="ORCHESTRATOR_SECRET_KEY"):
         Settings(require_signature=True)
@@ -141,3 +152,35 @@ def test_settings_in_use_hold_for_every_thread_and_end_with_the_block() -> None:
 
 def test_a_submit_to_a_dead_server_may_not_take_longer_than_two_seconds() -> None:
     assert Settings().command_timeout_seconds + Settings().connect_timeout_seconds <= 2
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("redis_url", "redis://app:hunter2@h/0"),
+        ("broker_url", "celery+amqp://me:hunter2@mq/"),
+        ("celery_result_backend", "db+postgresql://me:hunter2@db/results"),
+        ("celery_result_backend", "redis://h/0?password=hunter2"),
+        ("celery_result_backend", "azureblockblob://AccountName=a;AccountKey=hunter2;EndpointSuffix=x"),
+        ("secret_key", "hunter2"),
+        ("encryption_key", "hunter2" * 8),
+        ("server_token", "hunter2"),
+        ("server_password", "hunter2"),
+    ],
+)
+def test_no_setting_is_shown_with_what_is_secret_in_it(name: str, value: str) -> None:
+    settings = Settings(**{name: value})
+    assert "hunter2" not in str(shown(name, getattr(settings, name)))
+    assert "hunter2" not in repr(settings)
+    assert "***" in str(shown(name, getattr(settings, name)))
+
+
+def test_variables_may_be_written_in_any_case_and_an_empty_one_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("orchestrator_namespace", "quiet")
+    monkeypatch.setenv("ORCHESTRATOR_BEAT_SECONDS", "")
+    read = Settings()
+    assert read.namespace == "quiet"
+    assert read.beat_seconds == Settings.model_fields["beat_seconds"].default
+    assert "namespace" in read.model_fields_set  # as if it had been given
+    assert "beat_seconds" not in read.model_fields_set
+    assert Settings(namespace="given").namespace == "given"

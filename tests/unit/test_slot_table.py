@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from orchestrator.ids import new_run_id
-from task_workers.slot_table import SlotTable, TableReader, open_table
+from orchestrator.runs.run_ids import new_run_id
+from task_workers.supervisor.slot_table import SlotTable, TableReader, open_table
 
 
 @pytest.fixture
@@ -68,14 +68,14 @@ def test_places_are_given_back_and_a_full_table_hinders_nobody(fd: int) -> None:
     assert sorted(table.take_place() for _ in range(4)) == [0, 1, 2, 3]
 
 
-def test_the_pulse_tells_when_the_child_was_awake_and_when_it_heard_the_server(fd: int) -> None:
+def test_the_pulse_tells_when_the_child_was_awake_and_when_the_server_answered(fd: int) -> None:
     reader, before = TableReader(fd), time.monotonic()
     table = SlotTable(fd)
     table.note(table.take_place(), new_run_id())
     assert all(before <= moment <= time.monotonic() for moment in reader.pulse())
     later = time.monotonic()
-    table.pulse(heard=before)
-    assert reader.pulse().heard == before
+    table.pulse(answered=before)
+    assert reader.pulse().answered == before
     assert later <= reader.pulse().awake <= time.monotonic()
     assert len(reader.rows()) == 1  # the pulse is in nobody's way
 

@@ -101,6 +101,15 @@ def test_what_was_sent_one_by_one_is_drained_and_checked(client: Any, plain: Pla
         client.drained()
 
 
+def test_what_was_drained_is_read_as_the_app_wants_it_read(plain: PlainApp) -> None:
+    client = client_module.Client(plain)
+    read: list[int] = []
+    plain.ended = lambda handles: [read.append(1) or handle.result() for handle in handles]  # type: ignore[attr-defined]
+    client.queue_map(10)
+    client.drained()
+    assert len(read) == 10
+
+
 def test_the_clock_of_a_drain_stops_at_the_last_result_that_had_to_be_waited_for(client: Any) -> None:
     begun = time.monotonic()
     client.queue("pause", [(0.0,), (0.2,)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import doctest
+import re
 from pathlib import Path
 from types import ModuleType
 
@@ -11,7 +12,7 @@ import pytest
 
 from benchmarks import stages
 from benchmarks.peers.rig import OURS
-from benchmarks.speed import figures, machine, plots, report, systems, targets
+from benchmarks.speed import figures, machine, plots, report, run, systems, targets
 from benchmarks.speed.figures import (
     FIGURES,
     Spread,
@@ -25,6 +26,7 @@ from benchmarks.speed.figures import (
 )
 from benchmarks.speed.machine import cpu_model, in_words
 from benchmarks.speed.results import Best, Results
+from benchmarks.speed.run import Plan
 from benchmarks.speed.systems import APPS, BARE, SYSTEMS
 from benchmarks.stages import STAGES, Stopwatch, as_table, least
 
@@ -109,36 +111,66 @@ def test_the_best_peer_is_the_fastest_or_the_one_that_takes_least() -> None:
     found = results(
         drain={OURS: [9.0], BARE: [99.0], "rq": [1.0], "huey": [3.0]},
         round_trip_p50={OURS: [1.0], "rq": [6.0], "huey": [2.0]},
-        send_threads={"huey": [5.0]},
-        send_asyncio={"arq": [7.0]},
+        fan_out={"bullmq": [8.0], "huey": [3.0]},
     )
     assert found.best_peer("drain") == Best("huey", 3.0)
     assert found.best_peer("round_trip_p50") == Best("huey", 2.0)
-    assert found.best_peer("send_threads", "send_asyncio") == Best("arq", 7.0)
-    assert found.best_peer("fan_out") is None
+    assert found.best_peer("fan_out") == Best("bullmq", 8.0)
+    assert found.best_peer("fan_out", targets.PYTHON) == Best("huey", 3.0)
+    assert found.best_peer("send") is None
 
 
 def test_what_must_be_reached_is_told_with_what_is_asked_and_what_was_measured() -> None:
     found = results(
         drain={OURS: [20_000.0], BARE: [50_000.0], "huey": [1_900.0]},
+        fan_out={OURS: [30_000.0], "huey": [2_500.0], "bullmq": [3_000.0]},
         round_trip_p50={OURS: [0.9]},
         sleepers_1={OURS: [90.0]},
         sleepers_4={OURS: [306.0]},
     )
     rows = {row[0]: row[1:] for row in targets.rows(found)}
-    assert rows["drain, 2 processes, results kept, times the best peer"] == (
-        "at least 10 x",
+    assert rows["drain of singly sent calls, times the best Python peer"] == (
+        "at least 8 x",
         "10.5 x (20,000 against 1,900 calls/s of Huey)",
         "reached",
     )
-    assert rows["drain, of the bare limit"] == (
+    assert rows["fan-out: map and all results, times the best Python peer"] == (
+        "at least 15 x",
+        "12.0 x (30,000 against 2,500 calls/s of Huey)",
+        "**not reached**",
+    )
+    assert rows["fan-out: map and all results, times BullMQ"] == (
+        "at least 8 x",
+        "10.0 x (30,000 against 3,000 calls/s of BullMQ)",
+        "reached",
+    )
+    assert rows["drain of singly sent calls, of the bare limit"] == (
         "at least 0.5 x",
         "0.40 x (20,000 against 50,000 calls/s)",
         "**not reached**",
     )
     assert rows["round trip, median"] == ("at most 1 ms", "0.90 ms", "reached")
     assert rows["sleepers: what is left of linear, from 1 to 4 processes"][2] == "**not reached**"
-    assert rows["large map: peak of the client"] == ("at most 300 MB", "not measured", "")
+    assert rows["large map: peak of the client"] == ("at most 150 MB", "not measured", "")
+
+
+def test_handlers_are_compared_with_handlers_of_their_kind() -> None:
+    found = results(
+        send_threads={OURS: [6_000.0], "huey": [2_000.0]},
+        send_asyncio={OURS: [9_000.0], "saq": [1_000.0], "bullmq": [3_000.0]},
+    )
+    rows = {row[0]: row[2] for row in targets.rows(found)}
+    assert rows["`.delay` from 64 threads, times the best peer's"] == "3.00 x (6,000 against 2,000 calls/s of Huey)"
+    assert (
+        rows["`adelay` from 64 coroutines, times the best peer's"] == "3.00 x (9,000 against 3,000 calls/s of BullMQ)"
+    )
+
+
+@pytest.mark.parametrize(("calls", "told"), [(1_000_000, "39.0 s"), (20_000, "not measured")])
+def test_the_seconds_of_a_million_are_not_those_of_fewer(calls: int, told: str) -> None:
+    found = results(million_seconds={OURS: [39.0]}, million_calls={OURS: [calls]})
+    rows = {row[0]: row[2] for row in targets.rows(found)}
+    assert rows["map of 1,000,000, from its call to the last result"] == told
 
 
 @pytest.mark.parametrize(("value", "at_least", "at_most"), [(1.0, True, True), (1.1, True, False), (0.9, False, True)])
@@ -156,7 +188,7 @@ def test_the_wide_table_has_a_column_for_each_system_and_says_how_many_times_bet
     assert report.wide(found).splitlines() == [
         "|  | orchestrator | RQ | bare limit |",
         "|---|--:|--:|--:|",
-        "| drain, 2 processes, calls/s | **9,000** | 300 (30x) | 18,000 (0.50x) |",
+        "| drain of singly sent calls, calls/s | **9,000** | 300 (30x) | 18,000 (0.50x) |",
         "| round trip, median, ms | **1.00** | 4.00 (4.0x) |  |",
     ]
 
@@ -164,8 +196,8 @@ def test_the_wide_table_has_a_column_for_each_system_and_says_how_many_times_bet
 def test_the_page_has_everything_and_hides_nothing_that_is_missing() -> None:
     page = report.page(results(drain={OURS: [2.0, 1.0, 4.0], "rq": [1.0]}), ["speed_throughput.png"])
     assert "A CPU, 2 cores" in page
-    assert "| drain, 2 processes, calls/s | orchestrator | 2 | 1 | 4 | 3 |  |" in page
-    assert "| drain, 2 processes, calls/s | RQ | 1 | 1 | 1 | 1 | 2.00 |" in page
+    assert "| drain of singly sent calls, calls/s | orchestrator | 2 | 1 | 4 | 3 |  |" in page
+    assert "| drain of singly sent calls, calls/s | RQ | 1 | 1 | 1 | 1 | 2.00 |" in page
     assert "- RQ: a fork each." in page
     assert "- saq: away" in page
     assert "![speed_throughput.png](speed_throughput.png)" in page
@@ -209,7 +241,46 @@ def test_the_machine_is_named_by_its_first_processor() -> None:
     assert in_words(MACHINE).startswith("2026-11-21, A CPU, 2 cores, 8 GB, Linux, Python 3.11, Valkey 9.1")
 
 
-@pytest.mark.parametrize("name", SYSTEMS)
+@pytest.mark.parametrize(("load", "quiet"), [(0.0, True), (0.3, True), (0.31, False), (4.22, False)])
+def test_a_page_says_in_words_that_the_machine_was_busy_when_the_run_began(load: float, quiet: bool) -> None:
+    found = Results({**FACTS, "machine": {**MACHINE, "load_before": load}})
+    for page in (report.machine(found), report.page(found)):
+        assert f"load before the run {load:g}." in page
+        assert ("was not quiet when the run began" not in page) is quiet
+
+
+def test_the_page_names_the_peers_that_a_run_was_without() -> None:
+    everyone = {**FACTS, "settings": dict.fromkeys(SYSTEMS, "defaults")}
+    assert "Without" not in report.machine(Results(everyone))
+    settings = {name: "defaults" for name in SYSTEMS if name != "bullmq"}
+    assert report.machine(Results({**FACTS, "settings": settings})).endswith(
+        "\nWithout BullMQ: not measured in this run."
+    )
+    assert "Without" not in report.machine(Results({**FACTS, "settings": {OURS: "defaults"}})), "a run of ours alone"
+
+
+def test_a_machine_without_node_measures_the_others_and_says_so(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    whole = run.Run(Plan(systems=SYSTEMS))
+    plan = whole._without_missing()
+    assert list(plan.systems) == [name for name in SYSTEMS if name != "bullmq"]
+    assert whole._missing == ["bullmq: node and npm not found on this machine"]
+
+
+PYTHON_SYSTEMS = [name for name in SYSTEMS if name == OURS or name in targets.PYTHON]
+
+
+def test_an_app_of_node_answers_the_same_questions() -> None:
+    app, client = ((APPS / name).read_text() for name in ("on_bullmq.mjs", "client.mjs"))
+    for name in ("settings", "worker", "send", "sendMany", "collect", "result", "isReady"):
+        assert re.search(rf"^export (async )?function {name}\(", app, re.MULTILINE), name
+    for question in re.findall(r"^    def ([a-z]\w+)\(", (APPS / "client.py").read_text(), re.MULTILINE):
+        assert re.search(rf"^  (async )?{question}\(", client, re.MULTILINE), question
+
+
+@pytest.mark.parametrize("name", PYTHON_SYSTEMS)
 def test_every_system_has_an_app_that_answers_the_same_questions(name: str) -> None:
     tree = ast.parse((APPS / f"on_{name}.py").read_text())
     functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}

@@ -265,3 +265,92 @@ def test_settling_waits_for_nothing_when_something_else_is_among_them() -> None:
     future = Future(Completed())
     assert settle_states([future, 3]) is None
     assert future.state.is_pending()
+
+
+def test_names_and_messages_become_text() -> None:
+    class NoText:
+        def __str__(self) -> str:
+            raise RuntimeError
+
+    assert Completed(name=5).name == "5"  # type: ignore[arg-type]
+    assert Failed(message=ValueError("why")).message == "why"  # type: ignore[arg-type]
+    assert "NoText" in str(Failed(message=NoText()).message)  # type: ignore[arg-type]
+    assert Failed(name="").name == "Failed"
+
+
+def test_an_id_names_one_state_wherever_it_is_read() -> None:
+    state = Completed(task_run_id="0198c1c3-0000-7000-8000-000000000001")
+    assert state.id == pickle.loads(pickle.dumps(state)).id
+    assert state.id not in (state.copy(name="Other").id, state.copy(run_count=2).id, Failed().id)
+
+
+def test_the_fields_that_pydantic_gives_prefects_states() -> None:
+    when = datetime(2026, 1, 1, tzinfo=UTC)
+    state = states.Scheduled(scheduled_time=when, flow_run_id="0198c1c3-0000-7000-8000-000000000001", data=[1])
+    assert state.state_details.scheduled_time == when
+    assert str(state.state_details.flow_run_id) == state.flow_run_id
+    assert Failed(task_run_id="no id").state_details.task_run_id is None
+    dumped = state.model_dump()
+    assert (dumped["id"], dumped["type"], dumped["data"]) == (state.id, "SCHEDULED", [1])
+    assert state.model_dump(mode="json")["state_details"]["scheduled_time"] == when.isoformat()
+    assert "message" not in state.model_dump(exclude_none=True)
+    shallow, deep = state.model_copy(update={"message": "m"}), state.model_copy(deep=True)
+    assert (shallow.message, shallow.name) == ("m", "Scheduled")
+    assert shallow.data is state.data
+    assert deep.data == state.data
+    assert deep.data is not state.data
+
+
+def test_text_as_the_data_of_a_failed_state_is_what_its_error_says() -> None:
+    error = Failed(message="m", data="hello!").result(raise_on_failure=False)
+    assert (type(error), str(error)) == (RunFailed, "hello!")
+
+
+@pytest.mark.parametrize(
+    ("make", "kind"),
+    [
+        (states.Submitting, "PENDING"),
+        (states.InfrastructurePending, "PENDING"),
+        (states.Suspended, "PAUSED"),
+        (states.Late, "SCHEDULED"),
+        (states.AwaitingConcurrencySlot, "SCHEDULED"),
+    ],
+)
+def test_states_that_only_prefect_has_by_itself(make: Callable[..., State[Any]], kind: str) -> None:
+    state = make(message="m")
+    assert (state.name, state.type, state.message) == (make.__name__, kind, "m")
+
+
+def test_the_exception_of_a_state_is_raised_or_given() -> None:
+    import asyncio
+
+    async def waits() -> Any:
+        return await states.raise_state_exception(Completed())
+
+    error = KeyError("x")
+    with pytest.raises(KeyError):
+        states.raise_state_exception(Failed(data=error))
+    assert states.get_state_exception(Failed(data=error)) is error
+    assert not states.raise_state_exception(Completed())
+    assert asyncio.run(waits()) is None
+    with pytest.raises(ValueError, match="has no exception"):
+        states.get_state_exception(Completed())
+
+
+def test_a_group_of_states_counts_them() -> None:
+    group = states.StateGroup([Completed(), Failed(), Crashed(), Running(), Cancelled(), Paused()])
+    counts = (group.total_count, group.fail_count, group.cancelled_count, group.paused_count, group.final_count)
+    assert counts == (6, 2, 1, 1, 4)
+    assert group.not_final_count == 2
+    assert group.type_counts[states.StateType.RUNNING] == 1
+    assert (group.any_failed(), group.any_cancelled(), group.any_paused()) == (True, True, True)
+    assert not group.all_final()
+    assert not group.all_completed()
+    assert "total=6" in repr(group)
+    assert states.StateGroup([Completed()]).all_completed()
+
+
+@pytest.mark.parametrize("kind", [states.State, states.StateDetails, states.StateGroup, states.StateType])
+def test_a_pickled_state_names_the_place_that_users_import_from(kind: type) -> None:
+    assert pickle.loads(pickle.dumps(kind)) is kind
+    assert kind.__module__ == "orchestrator.states"

@@ -6,20 +6,26 @@ import json
 import logging
 import os
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from brokers.schema import Reason, ScriptedEnd
 from orchestrator.errors import ConfigurationError, RemoteTraceback
-from orchestrator.outcomes import read_outcome
+from orchestrator.runnables import registry
+from orchestrator.runnables.identity import module_of_path
+from orchestrator.serializers.outcomes import read_outcome
 from orchestrator.settings import Settings
-from task_workers.app import import_app, module_of_path
-from task_workers.backoff import Backoff
-from task_workers.child_handle import explained
+from task_workers.app import import_app
+from task_workers.cli.worker import command as worker_command
+from task_workers.flags import flags_of, values_from
+from task_workers.health.memory import resident_mb
 from task_workers.logs import LineHandler, LineWriter
-from task_workers.memory import resident_mb
-from task_workers.options import ChildSpec, WorkerOptions, queues_from
+from task_workers.options import WorkerOptions, queues_from
+from task_workers.supervisor.backoff import Backoff
+from task_workers.supervisor.child_process import explained
 
 
 @pytest.mark.parametrize(
@@ -43,16 +49,29 @@ def test_an_option_that_is_not_allowed_is_named(option: str, values: dict[str, A
 
 
 def test_queues_are_read_in_order_and_once() -> None:
-    settings = Settings(default_queue="usual")
-    assert queues_from("high, default,high", settings) == ("high", "default")
-    assert queues_from(None, settings) == ("usual",)
-    assert queues_from(" , ", settings) == ()
+    assert queues_from("high, default,high") == ("high", "default")
+    assert queues_from(" , ") == ()
 
 
-def test_a_childs_orders_survive_json() -> None:
-    spec = ChildSpec(("a",), "w.0ab", 0, ("q",), 1, 100, None, 25.0, "info", "text", 5, 6, 7, 8)
-    told = json.dumps({name: getattr(spec, name) for name in ChildSpec.__dataclass_fields__})
-    assert ChildSpec.from_json(json.loads(told)) == spec
+def test_where_a_flag_is_not_given_the_setting_holds_and_then_the_default() -> None:
+    settings = Settings(default_queue="usual", log_level="WARNING", shutdown_timeout_seconds=3.0)
+    given = dict.fromkeys(flags_of(WorkerOptions)) | {"apps": ("shop",), "threads": 4}
+    options = WorkerOptions(**values_from(WorkerOptions, given, settings))
+    assert (options.queues, options.log_level, options.shutdown_timeout_seconds) == (("usual",), "warning", 3.0)
+    assert (options.threads, options.async_concurrency, options.metrics_port) == (4, 100, None)
+    given |= {"queues": "a,b", "shutdown_timeout_seconds": 0.0}
+    options = WorkerOptions(**values_from(WorkerOptions, given, settings))
+    assert (options.queues, options.shutdown_timeout_seconds) == (("a", "b"), 0.0)
+
+
+def test_every_field_of_a_worker_is_an_option_of_its_command_with_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ORCHESTRATOR_WORKER_CONCURRENCY", "3")
+    monkeypatch.setenv("ORCHESTRATOR_WORKER_APP", "shop bakery")
+    monkeypatch.setenv("ORCHESTRATOR_WORKER_PROCESSES", "9")  # the field's name is nobody's business
+    given = worker_command.make_context("worker", ["--start-method", "fork-server", "-l", "DEBUG"]).params
+    assert set(given) - {"check"} == {field.name for field in fields(WorkerOptions)} - {"for_flow_runs", "python_path"}
+    assert (given["processes"], given["apps"], given["threads"]) == (3, ("shop", "bakery"), None)
+    assert (given["start_method"], given["log_level"]) == ("forkserver", "debug")
 
 
 def test_a_file_is_imported_with_the_packages_above_it(tmp_path: Path) -> None:
@@ -62,20 +81,39 @@ def test_a_file_is_imported_with_the_packages_above_it(tmp_path: Path) -> None:
         (place / "__init__.py").touch()
     (folder / "tasks.py").touch()
     assert module_of_path(folder / "tasks.py") == (tmp_path, "shop.orders.tasks")
-    assert module_of_path(folder) == (tmp_path, "shop.orders")
+    assert module_of_path(folder) == module_of_path(folder / "__init__.py") == (tmp_path, "shop.orders")
     (tmp_path / "alone.py").touch()
     assert module_of_path(tmp_path / "alone.py") == (tmp_path, "alone")
 
 
 def test_paths_that_are_no_modules_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "with-dash.py").touch()
-    for path, why in (
-        (tmp_path / "none.py", "no such file"),
-        (tmp_path, "__init__"),
-        (tmp_path / "with-dash.py", "name"),
-    ):
+    for path, why in ((tmp_path / "none.py", "no such file"), (tmp_path, "__init__")):
         with pytest.raises(ConfigurationError, match=why):
             module_of_path(path)
+
+
+@pytest.mark.parametrize("name", ["my-tasks.py", "odd 1.2.py", "plain_enough.py", "package_/__init__.py", "package_"])
+def test_any_file_with_tasks_can_be_served(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / name / "__init__.py" if name == "package_" else tmp_path / name
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("from orchestrator import task\n@task\ndef double(x):\n    return 2 * x\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    module = import_app(f"./{name}")
+    try:
+        stem = name.partition("/")[0].removesuffix(".py")
+        assert module.double.task_key == f"{stem}.double"
+        assert registry.find(module.double.task_key) is module.double
+        assert import_app(f"./{name}") is module
+    finally:
+        del sys.modules[module.__name__]
+
+
+def test_a_file_whose_name_is_taken_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "json.py").touch()
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    with pytest.raises(ConfigurationError, match=r"another module is called 'json'.*rename"):
+        import_app(str(tmp_path / "json.py"))
 
 
 def test_an_app_that_fails_tells_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,8 +155,12 @@ def test_a_timeout_by_kill_reads_as_timed_out_and_another_failure_as_failed() ->
 
 
 @pytest.mark.parametrize(("status", "text"), [(b"F", "timed out: for ever"), (b"K", "cancelled; it was deaf")])
-def test_the_last_stack_of_a_run_whose_process_was_killed_is_the_cause_of_its_error(status: bytes, text: str) -> None:
-    state = read_outcome("r", status, f"\0{text}\0stack:\n  in f".encode())
+@pytest.mark.parametrize("coded", [True, False])
+def test_the_last_stack_of_a_run_whose_process_was_killed_is_the_cause_of_its_error(
+    status: bytes, text: str, coded: bool
+) -> None:
+    reason = (Reason.TIMED_OUT if status == b"F" else Reason.KILLED) if coded else ""
+    state = read_outcome("r", status, ScriptedEnd(text, reason, "stack:\n  in f").pack())
     assert state.message == text
     error = state.error()
     assert str(error) == text

@@ -7,12 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import fleet as fleets
-from orchestrator import settings as all_settings
-from orchestrator.fleet import Fleet
+from orchestrator.client.fleet import Fleet
 from orchestrator.settings import Settings
-from tests.conftest import program_or_skip, running
+from tests.conftest import program_or_skip
 from tests.support.command_line import Command, command_on
+from tests.support.fleets import fleet_of
 from tests.support.servers import PROGRAMS, ServerProcess
 from tests.support.worker_process import APP, QUICK, StartWorker, WorkerProcess, clean_environment
 
@@ -21,12 +20,6 @@ from tests.support.worker_process import APP, QUICK, StartWorker, WorkerProcess,
 def server_program(request: pytest.FixtureRequest) -> Path:
     """Each server. These are engine 1's workers; those of engine 2 are in tests/celery."""
     return program_or_skip(request.param)
-
-
-@pytest.fixture(scope="session")
-def server(server_program: Path) -> Iterator[ServerProcess]:
-    """A running server of that program."""
-    yield from running(server_program)
 
 
 @pytest.fixture
@@ -39,12 +32,8 @@ def fleet(server: ServerProcess, namespace: str) -> Iterator[Fleet]:
         beat_seconds=0.5,
         command_timeout_seconds=5,
     )
-    with all_settings.use(settings):
-        made = Fleet(settings)
-        before = fleets.use_fleet(made)
+    with fleet_of(settings) as made:
         yield made
-        fleets.use_fleet(before)
-        made.close()
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ What is said is true, and it stays so: through a restart of the server, and when
 
 from __future__ import annotations
 
-import os
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -14,13 +13,12 @@ from typing import Any
 
 import pytest
 
-from orchestrator import fleet as fleets
-from orchestrator import settings as all_settings
+from orchestrator.client.fleet import Fleet
 from orchestrator.errors import RunCancelled
-from orchestrator.fleet import Fleet
 from orchestrator.futures import PrefectFuture
 from orchestrator.settings import Settings
 from tests.support import app_for_workers as app
+from tests.support.fleets import fleet_of
 from tests.support.servers import ServerProcess
 from tests.support.waiting import wait_until
 from tests.support.worker_process import QUICK, StartWorker, notes, wait_note
@@ -38,12 +36,8 @@ def lasting(own_server: Callable[..., ServerProcess], namespace: str) -> Iterato
     """A fleet on a server that keeps what it has when it is killed."""
     server = own_server("--appendonly", "yes", "--appendfsync", "no")
     settings = Settings(redis_url=server.url, namespace=namespace, lease_seconds=2, beat_seconds=0.5)
-    with all_settings.use(settings):
-        made = Fleet(settings)
-        before = fleets.use_fleet(made)
+    with fleet_of(settings) as made:
         yield made, server
-        fleets.use_fleet(before)
-        made.close()
 
 
 def assert_cancelled(future: PrefectFuture[Any]) -> None:
@@ -53,6 +47,7 @@ def assert_cancelled(future: PrefectFuture[Any]) -> None:
     assert not future.cancel(), "it has ended"
 
 
+@pytest.mark.smoke
 def test_without_any_worker_what_waits_is_cancelled_at_once_and_for_good(
     lasting: tuple[Fleet, ServerProcess], start_worker: StartWorker, tmp_path: Path
 ) -> None:
@@ -113,7 +108,7 @@ def test_a_call_in_a_frozen_worker_is_cancelled_when_it_wakes_or_by_whoever_take
     frozen = start_worker("-c", "1", ready=1)
     future = RUNNING[how](str(tmp_path))
     wait_note(tmp_path, "call begins")
-    os.killpg(frozen.process.pid, signal.SIGSTOP)
+    frozen.signal_all(signal.SIGSTOP)
     try:
         began = time.monotonic()
         assert future.cancel()
@@ -124,7 +119,7 @@ def test_a_call_in_a_frozen_worker_is_cancelled_when_it_wakes_or_by_whoever_take
         start_worker("-c", "1", ready=1)
         assert_cancelled(future)
     finally:
-        os.killpg(frozen.process.pid, signal.SIGCONT)
+        frozen.signal_all(signal.SIGCONT)
     wait_until(lambda: app.add.delay(1, 2).result(timeout=40) == 3, 40)
     frozen.terminate()
     frozen.wait()
@@ -138,11 +133,11 @@ def test_a_call_in_a_frozen_worker_is_stopped_when_it_wakes_in_time(
     frozen = start_worker("-c", "1", ready=1)
     future = app.sleep_and_note.delay(str(tmp_path), "call", 60)
     wait_note(tmp_path, "call begins")
-    os.killpg(frozen.process.pid, signal.SIGSTOP)
+    frozen.signal_all(signal.SIGSTOP)
     try:
         assert future.cancel()
     finally:
-        os.killpg(frozen.process.pid, signal.SIGCONT)
+        frozen.signal_all(signal.SIGCONT)
     assert_cancelled(future)
     assert app.add.delay(1, 2).result(timeout=40) == 3
     assert "call ends" not in notes(tmp_path)

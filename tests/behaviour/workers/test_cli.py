@@ -7,13 +7,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from orchestrator.fleet import Fleet
+from orchestrator.client.fleet import Fleet
 from tests.support import app_for_workers as app
 from tests.support.servers import ServerProcess
 from tests.support.waiting import wait_until
@@ -71,15 +70,31 @@ def test_a_module_without_tasks_is_refused(start_worker: StartWorker) -> None:
     assert "has no tasks" in worker.output
 
 
-def test_a_server_that_is_not_there_is_an_error_within_seconds() -> None:
+@pytest.mark.parametrize("command", [("worker", "-A", APP, "--burst"), ("worker", "-A", APP, "--check")])
+def test_a_server_that_is_not_there_is_an_error_for_whoever_does_not_wait(command: tuple[str, ...]) -> None:
     environment = clean_environment(ORCHESTRATOR_REDIS_URL="redis://user:geheim@127.0.0.1:1/0")
-    started = time.monotonic()
-    done = run_command(environment, "worker", "-A", APP)
-    assert time.monotonic() - started < 5
+    done = run_command(environment, *command)
     assert done.returncode == 1
     assert "does not answer" in done.stderr
     assert "geheim" not in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_worker_that_is_started_before_its_server_waits_for_it(
+    own_server: Callable[..., ServerProcess], start_worker: StartWorker
+) -> None:
+    server = own_server("--requirepass", "geheim", tcp=True)
+    server.kill()
+    worker = start_worker("-c", "1", ORCHESTRATOR_REDIS_URL=f"redis://:geheim@127.0.0.1:{server.port}/0")
+    worker.wait_output("does not answer.*; the worker waits for it")
+    server.start()
+    worker.wait_ready(1)
+    assert worker.output.count("waits for it") == 1
+    assert "geheim" not in worker.output
+    idle = start_worker("-c", "1", ORCHESTRATOR_REDIS_URL="redis://127.0.0.1:1/0")
+    idle.wait_output("the worker waits for it")
+    idle.terminate()
+    assert idle.wait() == -signal.SIGTERM
 
 
 def test_the_banner_masks_the_password(own_server: Callable[..., ServerProcess], start_worker: StartWorker) -> None:
@@ -194,15 +209,16 @@ def test_dead_letters_are_listed_replayed_and_purged(
 ) -> None:
     start_worker("-c", "2", ready=2)
     dead = [app.poison.delay(str(tmp_path), "exit") for _ in range(2)]
-    wait_until(lambda: len(fleet.broker.dead_letters()) == 2, 30, "two dead letters")
+    wait_until(lambda: len(fleet.broker.dead_letters.newest()) == 2, 30, "two dead letters")
     listed = json.loads(command("dead", "ls", "--json").stdout)
     assert {row["id"] for row in listed} == {future.run_id for future in dead}
     assert "exit code 3" in command("dead", "ls").stdout
     assert "exit code 3" in command("dead", "show", dead[0].run_id).stdout
     (tmp_path / "antidote").touch()
-    assert "1 of 1 queued again" in command("dead", "replay", dead[0].run_id).stdout
+    assert "1 of 1 queued again" in command("dead", "replay", dead[0].run_id[-8:]).stdout
     assert dead[0].result(timeout=40) == "cured"
-    assert "1 deleted" in command("dead", "purge", "--yes").stdout
+    assert command("dead", "purge", "--yes").returncode == 2  # which ones?
+    assert "1 deleted" in command("dead", "purge", "--all", "--yes").stdout
     assert "no dead letters" in command("dead", "ls").stdout
 
 
@@ -305,7 +321,7 @@ def test_serve_runs_the_tasks_of_a_script(fleet: Fleet, worker_environment: dict
         server.kill()
     from orchestrator.futures import PrefectFuture
 
-    assert PrefectFuture(sent.stdout.strip()).result(timeout=20) == "__main__"
+    assert PrefectFuture(sent.stdout.strip()).result(timeout=60) == "__main__"
 
 
 def test_the_worker_leaves_no_process_behind(start_worker: StartWorker) -> None:
@@ -316,3 +332,17 @@ def test_the_worker_leaves_no_process_behind(start_worker: StartWorker) -> None:
     for child in children:
         with pytest.raises(ProcessLookupError):
             os.kill(child, 0)
+
+
+@pytest.mark.parametrize("program", ["task_workers.cli", "orchestrator"])
+def test_ctrl_c_while_the_command_is_imported_ends_it_without_a_traceback(program: str) -> None:
+    code = (
+        "import os, runpy, signal, sys\n"
+        "class Here:\n"
+        "    def find_spec(self, name, *more):\n"
+        "        if name == 'click': os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Here())\n"
+        f"sys.argv = ['orchestrator', 'version']; runpy.run_module({program!r}, run_name='__main__')\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (-signal.SIGINT, "", "")

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
 import subprocess
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from orchestrator.fleet import Fleet
+from orchestrator.client.fleet import Fleet
 from tests.support import app_for_workers as app
 from tests.support.apps import progressing
-from tests.support.command_line import Command
+from tests.support.command_line import Command, on_a_terminal
 from tests.support.waiting import wait_until
 from tests.support.worker_process import APP, ROOT, StartWorker, wait_note
 
@@ -43,6 +40,7 @@ def ids(rows: list[dict[str, Any]]) -> list[str]:
     return [row["id"] for row in rows]
 
 
+@pytest.mark.smoke
 def test_runs_are_found_by_state_task_queue_and_text(fleet: Fleet, command: Command, start_worker: StartWorker) -> None:
     start_worker("-c", "1", ready=1)
     added = app.add.delay(1, 2)
@@ -213,21 +211,6 @@ def test_a_call_is_submitted_with_plain_arguments_and_its_result_written(
     assert app.add.task_key in command("task", "ls").stdout  # as the workers tell it
 
 
-def on_a_terminal(environment: dict[str, str], *arguments: str) -> str:
-    """What a person sees."""
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        command_line(*arguments), env=environment, cwd=ROOT, stdin=theirs, stdout=theirs, stderr=theirs
-    )
-    os.close(theirs)
-    seen = b""
-    with suppress(OSError), open(ours, "rb", buffering=0) as terminal:  # the end of a terminal is an error
-        while more := terminal.read(4096):
-            seen += more
-    assert process.wait(20) == 0
-    return seen.decode()
-
-
 def test_a_terminal_gets_colours_unless_no_color_is_set(
     fleet: Fleet, start_worker: StartWorker, worker_environment: dict[str, str]
 ) -> None:
@@ -240,3 +223,7 @@ def test_a_terminal_gets_colours_unless_no_color_is_set(
         plain = on_a_terminal({**place, "NO_COLOR": "1"}, *arguments)
         assert "\x1b[32m" not in plain
         assert "Completed" in plain
+    assert future.run_id in on_a_terminal({**place, "COLUMNS": "60"}, "runs", "ls")  # whole, whatever else goes
+    asked = on_a_terminal(place, "runs", "retry", future.run_id, typed="n\n", code=1)
+    assert "1 of 1 completed: what they did is done again" in asked
+    assert "queued again" in on_a_terminal(place, "runs", "retry", future.run_id, "--yes")

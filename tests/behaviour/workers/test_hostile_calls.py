@@ -13,11 +13,11 @@ from typing import Any
 import msgpack
 import pytest
 
-from brokers.contract import Envelope, Status
+from brokers.messages import Envelope, Status
 from orchestrator import serializers
-from orchestrator.fleet import Fleet
+from orchestrator.client.fleet import Fleet
 from orchestrator.futures import PrefectFuture
-from orchestrator.ids import new_run_id
+from orchestrator.runs.run_ids import new_run_id
 from orchestrator.serializers import wire
 from orchestrator.states import State
 from tests.conftest import program_or_skip
@@ -114,16 +114,16 @@ def test_hostile_calls_are_dead_letters_with_their_reasons_and_the_worker_goes_o
     sent["a task whose name is garbage"] = Envelope(new_run_id(), "\0\N{SNOWMAN}" * 50, "default:ds", GOOD)
     neighbours = []
     for envelope in sent.values():
-        fleet.broker.submit([envelope])
+        fleet.broker.runs.submit([envelope])
         neighbours.append(app.add.delay(1, 2))
-    worker = start_worker("-c", "1", ready=1)
+    worker = start_worker("-c", "1", ready=1, ORCHESTRATOR_UNKNOWN_TASK_WAIT_SECONDS="0")
     assert [future.result(timeout=60) for future in neighbours] == [3] * len(neighbours)
     ended = {what: _settled(fleet, envelope) for what, envelope in sent.items()}
     for what, state in ended.items():
         assert (state.name, bool(state.message)) == ("Crashed", True), (what, state)
-    dead = fleet.broker.dead_letters(1000)
+    dead = fleet.broker.dead_letters.newest(1000)
     assert {envelope.run_id for envelope in sent.values()} == set(dead)
-    counts = {task: count for (task, status), count in fleet.broker.counts().items() if status == Status.CRASHED}
+    counts = {task: count for (task, status), count in fleet.broker.figures.ended().items() if status == Status.CRASHED}
     assert sum(counts.values()) == len(sent)
     assert counts["no.such.task"] == 1
     assert "no task 'no.such.task' is known here" in str(ended["a task that nobody has"].message)
@@ -162,12 +162,12 @@ def test_entries_that_nobody_wrote_are_taken_off_and_run_nothing_twice(
         ("zz", "of another version"),
         ("i", new_run_id(), "zz", "of another version"),
     ]
-    fleet.wires.commands([("XADD", stream, "*", *fields) for fields in strange])
+    fleet.broker.wires.commands([("XADD", stream, "*", *fields) for fields in strange])
     last = app.add.delay(2, 3)
     worker = start_worker("-c", "1", ready=1)
     assert future.result(timeout=40) == "once"
     assert last.result(timeout=40) == 5
-    wait_until(lambda: fleet.wires.commands([("XLEN", stream)]) == [0], 40, "the stream is empty")
+    wait_until(lambda: fleet.broker.wires.commands([("XLEN", stream)]) == [0], 40, "the stream is empty")
     worker.terminate()
     assert worker.wait() == 0
     assert (tmp_path / "notes").read_text().count("once begins") == 1
@@ -180,8 +180,8 @@ def test_a_record_whose_fields_are_no_text_harms_no_neighbour(fleet: Fleet, star
     broken = app.add.delay(1, 1)
     neighbour = app.add.delay(2, 2)
     key = fleet.broker.keys.record(broken.run_id)
-    fleet.wires.commands([("HSET", key, "t", b"\xff\xfe", "f", b"\xff")])
-    worker = start_worker("-c", "1", ready=1)
+    fleet.broker.wires.commands([("HSET", key, "t", b"\xff\xfe", "f", b"\xff")])
+    worker = start_worker("-c", "1", ready=1, ORCHESTRATOR_UNKNOWN_TASK_WAIT_SECONDS="0")
     assert neighbour.result(timeout=40) == 4
-    wait_until(lambda: fleet.broker.dead_letters() == [broken.run_id], 40, "a dead letter")
+    wait_until(lambda: fleet.broker.dead_letters.newest() == [broken.run_id], 40, "a dead letter")
     assert len(worker.children()) == 1

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from brokers.contract import Status
-from orchestrator import fleet as fleets
+from brokers.messages import Status
 from orchestrator import settings as all_settings
+from orchestrator.client import fleet as fleets
+from orchestrator.client.fleet import Fleet
 from orchestrator.errors import EncryptionKeyMissing, RunCrashed, UntrustedPayload
-from orchestrator.fleet import Fleet
 from orchestrator.futures import PrefectFuture
-from orchestrator.outcomes import pack_outcome
+from orchestrator.serializers.outcomes import pack_outcome
 from orchestrator.settings import Settings
 from tests.conftest import program_or_skip
 from tests.support.apps import guarded
@@ -87,6 +87,7 @@ def everything_stored(server: ServerProcess, namespace: str) -> bytes:
         b"string": lambda redis, key: redis.get(key),
         b"zset": lambda redis, key: redis.zrange(key, 0, -1),
         b"set": lambda redis, key: redis.smembers(key),
+        b"none": lambda redis, key: None,  # it has gone meanwhile
     }
     with server.client() as redis:
         keys = redis.keys(f"{{{namespace}}}:*")
@@ -94,6 +95,7 @@ def everything_stored(server: ServerProcess, namespace: str) -> bytes:
         return repr([(key, readers[redis.type(key)](redis, key)) for key in keys]).encode()
 
 
+@pytest.mark.smoke
 def test_a_fleet_changes_the_key_that_signs_while_calls_wait_and_results_are_kept(client: Client, work: Work) -> None:
     with client(secret_key=OLD, require_signature=True):
         waiting = [guarded.echo.delay(number) for number in range(3)]
@@ -119,7 +121,7 @@ def test_after_the_change_nothing_that_the_old_key_signed_is_read(client: Client
         told = reason_of(PrefectFuture[Any](late))
         assert "UntrustedPayload" in told
         assert "another ORCHESTRATOR_SECRET_KEY" in told
-        assert fleet.broker.dead_letters() == [late]
+        assert fleet.broker.dead_letters.newest() == [late]
         done = guarded.echo.delay("in time")
         assert done.result(timeout=40) == "in time"
     with client(secret_key=OLD):
@@ -131,12 +133,12 @@ def test_a_worker_that_demands_signatures_refuses_calls_without_and_goes_on(clie
     worker = work(secret_key=NEW, require_signature="1")
     with client() as without:
         unsigned = guarded.echo.delay("unsigned")
-        wait_until(lambda: without.broker.read([unsigned.run_id])[0].status == Status.CRASHED, 40)
-        assert without.broker.counts()[guarded.echo.task_key, Status.CRASHED] == 1
+        wait_until(lambda: without.broker.records.read([unsigned.run_id])[0].status == Status.CRASHED, 40)
+        assert without.broker.figures.ended()[guarded.echo.task_key, Status.CRASHED] == 1
     with client(secret_key=NEW, require_signature=True) as fleet:
         assert "ORCHESTRATOR_REQUIRE_SIGNATURE" in reason_of(PrefectFuture[Any](unsigned.run_id))
         assert guarded.echo.delay("signed").result(timeout=40) == "signed"
-        assert fleet.broker.dead_letters() == [unsigned.run_id]
+        assert fleet.broker.dead_letters.newest() == [unsigned.run_id]
     assert len(worker.children()) == 1
 
 
@@ -146,24 +148,24 @@ def test_a_client_that_demands_signatures_refuses_a_forged_end(client: Client, w
         honest = guarded.echo.delay("honest")
         other = guarded.echo.delay("other")
         assert (honest.result(timeout=40), other.result(timeout=40)) == ("honest", "other")
-        record, stolen = fleet.broker.read([honest.run_id, other.run_id])
+        record, stolen = fleet.broker.records.read([honest.run_id, other.run_id])
         assert record.outcome is not None
         key = fleet.broker.keys.record(honest.run_id)
         unsigned = pack_outcome(None, None, 1.0, 2.0, 1, b"\x01\x07")
         for forged in (stolen.outcome, unsigned, b"\0"):
-            fleet.wires.commands([("HSET", key, "o", forged)])
+            fleet.broker.wires.commands([("HSET", key, "o", forged)])
             state = PrefectFuture[Any](honest.run_id).state
             assert (state.name, state.is_completed()) == ("Unreadable", False)
-        fleet.wires.commands([("HSET", key, "o", record.outcome)])
-        assert PrefectFuture[Any](honest.run_id).result(timeout=5) == "honest"
+        fleet.broker.wires.commands([("HSET", key, "o", record.outcome)])
+        assert PrefectFuture[Any](honest.run_id).result(timeout=60) == "honest"
 
 
 def test_a_signed_call_is_not_run_by_the_workers_of_another_queue(client: Client, work: Work) -> None:
     with client(secret_key=NEW) as fleet:
         moved, at_home = guarded.echo.delay("moved"), guarded.of_the_vault.delay("at home")
         key = fleet.broker.keys.record(moved.run_id)
-        entry = fleet.wires.commands([("XADD", fleet.broker.keys.stream("vault:ds"), "*", "i", moved.run_id)])[0]
-        fleet.wires.commands([("HSET", key, "q", "vault:ds", "e", b"vault:ds " + entry)])
+        entry = fleet.broker.wires.commands([("XADD", fleet.broker.keys.stream("vault:ds"), "*", "i", moved.run_id)])[0]
+        fleet.broker.wires.commands([("HSET", key, "q", "vault:ds", "e", b"vault:ds " + entry)])
         work("-Q", "vault", secret_key=NEW)
         told = reason_of(moved)
         assert "UntrustedPayload" in told
@@ -212,7 +214,7 @@ def test_a_worker_without_the_right_key_makes_dead_letters_that_can_be_replayed(
     with client(encryption_key=NEW) as fleet:
         future = guarded.echo.delay(TELLTALE)
         blind = work(encryption_key=key)
-        wait_until(lambda: fleet.broker.dead_letters() == [future.run_id], 40, "a dead letter")
+        wait_until(lambda: fleet.broker.dead_letters.newest() == [future.run_id], 40, "a dead letter")
         blind.terminate()
         assert blind.wait() == 0
         assert "ORCHESTRATOR_ENCRYPTION_KEY" in blind.output
@@ -223,7 +225,7 @@ def test_a_worker_without_the_right_key_makes_dead_letters_that_can_be_replayed(
         else:
             assert "EncryptionKeyMissing" in str(told.message)
         work(encryption_key=f"{NEW},{OLD}")
-        assert fleet.broker.replay([future.run_id]) == [future.run_id]
+        assert fleet.broker.runs.replay([future.run_id]) == [future.run_id]
         again = PrefectFuture[Any](future.run_id)
         assert again.result(timeout=40) == TELLTALE
 

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from orchestrator import settings as all_settings
-from orchestrator.fleet import Fleet
+from orchestrator.client.fleet import Fleet
 from orchestrator.settings import Settings
-from task_workers.child_handle import ChildHandle
 from task_workers.options import WorkerOptions
-from task_workers.releaser import Releaser
-from task_workers.slot_table import SlotTable, TableReader, open_table
+from task_workers.supervisor.child_process import ChildHandle
+from task_workers.supervisor.releaser import Releaser
+from task_workers.supervisor.slot_table import SlotTable, TableReader, open_table
 from tests.support.carriage import Calls
 from tests.support.servers import ServerProcess
 from tests.support.waiting import wait_until
@@ -44,7 +44,7 @@ class PlayedChild:
     def held(self) -> set[str]:
         """What the server holds for it after the supervisor has looked once more."""
         self.releaser.run_once()
-        return set(self.calls.broker.pending(self.handle.consumer, ROUTES).values())
+        return set(self.calls.broker.deliveries.pending(self.handle.consumer, ROUTES).values())
 
     def seconds(self) -> float:
         return time.monotonic() - self.began
@@ -79,7 +79,7 @@ def looked_until(child: PlayedChild, seconds: float, pulse: Callable[[], None]) 
 
 
 def test_what_waits_in_a_child_without_a_pulse_is_given_to_others_and_what_runs_is_not(child: PlayedChild) -> None:
-    child.table.pulse(heard=time.monotonic() + 3600)  # it is not the server that it misses
+    child.table.pulse(answered=time.monotonic() + 3600)  # it is not the server that it misses
     wait_until(lambda: child.held() == {child.running}, 20)
     again = child.calls.take_one("another")
     assert (again.run_id, again.crashes) == (child.other, 0)

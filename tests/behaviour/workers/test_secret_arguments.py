@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from brokers.contract import Envelope
+from brokers.messages import Envelope
 from orchestrator import serializers
+from orchestrator.client.fleet import Fleet
 from orchestrator.errors import OrchestratorError
-from orchestrator.fleet import Fleet
 from orchestrator.futures import PrefectFuture
-from orchestrator.ids import new_run_id
+from orchestrator.runs.run_ids import new_run_id
 from tests.conftest import program_or_skip
 from tests.support.apps import guarded
 from tests.support.apps.guarded import Login
@@ -38,7 +38,7 @@ def server_program() -> Path:
 def send_raw(fleet: Fleet, key: str, *args: object) -> PrefectFuture[object]:
     """A call whose arguments nobody has checked, as a sender with other annotations would make it."""
     body = serializers.pack_call(args, {}, context=tuple).body
-    return PrefectFuture(fleet.broker.submit([Envelope(new_run_id(), key, "default:ds", body)])[0])
+    return PrefectFuture(fleet.broker.runs.submit([Envelope(new_run_id(), key, "default:ds", body)])[0])
 
 
 def shown(environment: dict[str, str], run_id: str, *options: str) -> str:

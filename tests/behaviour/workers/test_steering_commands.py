@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from orchestrator import inspection
-from orchestrator.fleet import Fleet
+from orchestrator.client.fleet import Fleet
 from tests.support import app_for_workers as app
 from tests.support.command_line import Command
 from tests.support.waiting import wait_until
@@ -40,6 +40,7 @@ def paused_processes(fleet: Fleet) -> list[bool]:
     return [worker.paused for worker in inspection.workers_of(fleet)]
 
 
+@pytest.mark.smoke
 def test_a_paused_queue_keeps_its_calls_until_it_is_resumed(
     fleet: Fleet,
     command: Command,

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.client.fleet import Fleet, use_fleet
 from orchestrator.errors import BrokerError
-from orchestrator.fleet import Fleet, use_fleet
 from orchestrator.settings import Settings, use
 from tests.support import app_for_workers as app
 from tests.support.servers import ServerProcess
@@ -26,6 +26,7 @@ def one_server_is_enough(server_program: Path) -> None:
     """How processes end does not depend on the server."""
 
 
+@pytest.mark.smoke
 def test_sigterm_finishes_what_runs_and_hands_back_the_rest(
     fleet: Fleet, start_worker: StartWorker, tmp_path: Path
 ) -> None:
@@ -37,11 +38,11 @@ def test_sigterm_finishes_what_runs_and_hands_back_the_rest(
     assert worker.wait() == 0, worker.output
     assert "running ends" in notes(tmp_path)
     assert "waiting" not in notes(tmp_path)
-    assert running.result(timeout=20) == "running"
+    assert running.result(timeout=60) == "running"
 
     start_worker("-c", "1", ready=1)
     assert [future.result(timeout=40) for future in waiting] == [f"waiting-{number}" for number in range(5)]
-    records = fleet.broker.read([future.run_id for future in waiting])
+    records = fleet.broker.records.read([future.run_id for future in waiting])
     assert [record.crashes for record in records] == [0] * 5
 
 
@@ -60,7 +61,7 @@ def test_a_second_sigterm_kills_and_the_running_call_is_handed_back_uncharged(
     assert time.monotonic() - asked < 3
     start_worker("-c", "1", ready=1)
     assert future.result(timeout=40) == "work"
-    assert fleet.broker.read([future.run_id])[0].crashes == 0
+    assert fleet.broker.records.read([future.run_id])[0].crashes == 0
 
 
 def test_a_call_that_outlives_the_shutdown_timeout_is_handed_back(
@@ -73,9 +74,10 @@ def test_a_call_that_outlives_the_shutdown_timeout_is_handed_back(
     assert worker.wait() == 1
     start_worker("-c", "1", ready=1)
     assert future.result(timeout=40) == "work"
-    assert fleet.broker.read([future.run_id])[0].crashes == 0
+    assert fleet.broker.records.read([future.run_id])[0].crashes == 0
 
 
+@pytest.mark.smoke
 def test_children_die_with_a_killed_supervisor_and_their_calls_are_taken_over(
     fleet: Fleet, start_worker: StartWorker, tmp_path: Path
 ) -> None:
@@ -113,7 +115,7 @@ def test_sighup_replaces_the_children_without_losing_a_call(
     assert future.result(timeout=40) == "nap"
     wait_until(lambda: not is_alive(old), 5, "the old child has ended")
     assert app.which_process.submit().result(timeout=40) == worker.children()[1]
-    assert fleet.broker.read([future.run_id])[0].crashes == 0
+    assert fleet.broker.records.read([future.run_id])[0].crashes == 0
 
 
 def test_a_worker_in_a_burst_ends_when_the_queues_are_empty(
@@ -142,13 +144,13 @@ def test_a_worker_goes_on_when_its_server_was_away(
         made = Fleet(settings)
         before = use_fleet(made)
         worker = start_worker("-c", "2", ready=2, ORCHESTRATOR_REDIS_URL=server.url_for(namespace))
-        assert app.add.delay(1, 2).result(timeout=20) == 3
+        assert app.add.delay(1, 2).result(timeout=60) == 3
         server.kill()
         worker.wait_output("running calls go on")
         os.kill(worker.children()[0], signal.SIGKILL)  # this death can be reported later only
         server.start()
         worker.wait_ready(3)
-        wait_until(lambda: _reached(lambda: app.add.delay(2, 3).result(timeout=20) == 5), 20, "a call comes back")
+        wait_until(lambda: _reached(lambda: app.add.delay(2, 3).result(timeout=60) == 5), 20, "a call comes back")
         alive = {str(child) for child in worker.children()[1:]}
         wait_until(lambda: {facts.get("pid") for facts in made.live_workers().values()} == alive, 20, "both are known")
         worker.terminate()
@@ -170,7 +172,7 @@ def test_a_worker_that_was_stopped_when_it_was_asked_to_end_ends_when_it_goes_on
     """The kernel gives the signal to any of its threads then."""
     for _ in range(3):
         worker = start_worker("-c", "1", ready=1)
-        os.killpg(worker.process.pid, signal.SIGSTOP)
+        worker.signal_all(signal.SIGSTOP)
         worker.terminate()
-        os.killpg(worker.process.pid, signal.SIGCONT)
+        worker.signal_all(signal.SIGCONT)
         assert worker.wait() == 0

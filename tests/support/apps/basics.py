@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import threading
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,18 @@ def add(x: int, y: int = 1) -> int:
 @task
 def echo(value: Any) -> Any:
     return value
+
+
+@task
+def halve(value: int) -> int:
+    if value % 2:
+        raise ValueError(f"{value} is odd")
+    return value // 2
+
+
+@task
+def pair(one: Any, other: Any = None) -> list[Any]:
+    return [one, other]
 
 
 @task
@@ -43,6 +56,14 @@ def keywords_only(*, a: int, b: int = 2) -> tuple[int, int]:
 @task
 def fail(message: str = "as it should") -> None:
     raise ValueError(message)
+
+
+@task(name="weighing", task_run_name="weigh {value}")
+def weigh(value: str, entered: str = "", go_on: str = "") -> str:
+    if entered:
+        signals.give(entered)
+        signals.wait_for(go_on)
+    return value
 
 
 @task
@@ -97,6 +118,11 @@ class Basket:
 class Order(BaseModel):
     number: int
     lines: Any
+
+
+@task
+def makes_a_lock() -> Any:
+    return threading.Lock()
 
 
 @task

@@ -46,9 +46,9 @@ def sleep_too_long() -> None:
 
 @task
 def add_up(count: int) -> int:
-    return sum(add.map(range(count), 0).result(timeout=30))
+    return sum(add.map(range(count), 0).result(timeout=60))
 
 
 @task
 def wait_for_a_later_one(seconds: float) -> int:
-    return add.apply_async((1, 2), countdown=seconds).result(timeout=30)
+    return add.apply_async((1, 2), countdown=seconds).result(timeout=60)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from orchestrator import task
@@ -28,12 +30,26 @@ class Odd(BaseException):
     """Not an Exception."""
 
 
+class NoText:
+    """Whose str() fails."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+    __repr__ = __str__
+
+
 STATES = {
     "completed": lambda: Completed(data=7, message="well"),
     "failed": lambda: Failed(message="no luck"),
     "failed with data": lambda: Failed(data=OutOfTea("green", 2)),
     "cancelled": lambda: Cancelled(message="not needed"),
     "crashed": lambda: Crashed(message="the disk is gone"),
+    "odd name": lambda: Completed(name=5),  # type: ignore[arg-type]
+    "odd message": lambda: Failed(message=ValueError("why")),  # type: ignore[arg-type]
+    "message whose text fails": lambda: Failed(message=NoText()),  # type: ignore[arg-type]
+    "lone surrogate": lambda: Failed(message="cannot read " + os.fsdecode(b"caf\xe9.txt")),
+    "long": lambda: Failed(message="x" * 5_000_000),
     "paused": lambda: Paused(),
     "running": lambda: Running(),
 }
@@ -42,6 +58,11 @@ STATES = {
 @task
 def ends_as(kind: str) -> Any:
     return STATES[kind]()
+
+
+@task(retries=2)
+def raises_odd_text(kind: str) -> None:
+    raise ValueError("x" * 5_000_000 if kind == "long" else "cannot read " + os.fsdecode(b"caf\xe9.txt"))
 
 
 @task(name="with the name")
@@ -280,3 +301,25 @@ class Kitchen:
     @staticmethod
     def boil(minutes: int) -> str:
         return f"boiled {minutes} minutes"
+
+
+@task
+def ends_its_process() -> None:
+    os._exit(9)
+
+
+@task
+def own_tags() -> list[str]:
+    return sorted(task_run.tags or ())
+
+
+@task
+def notes_when_awake(folder: str) -> None:
+    Path(folder, "begun").touch()
+    time.sleep(0.8)
+    Path(folder, "ended").touch()
+
+
+@task
+def depth(levels: int) -> int:
+    return 1 + depth.submit(levels - 1).result() if levels else 0

@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 from celery import Celery
+from celery.exceptions import Ignore, Reject
 
 app = Celery("foreign", broker=os.environ.get("SHOP_BROKER"), backend=os.environ.get("SHOP_BACKEND") or None)
 app.conf.worker_lost_wait = 0.3
@@ -17,7 +18,7 @@ if os.environ.get("SHOP_LINE") == "report":
 
     report_ends()
 elif os.environ.get("SHOP_LINE") == "install":
-    from task_workers.celery_app import install
+    from task_workers.celery import install
 
     install(app)
 
@@ -51,6 +52,15 @@ def third_time(self: Any, word: str) -> str:
 @app.task(name="foreign.replaced", bind=True)
 def replaced(self: Any, a: int) -> None:
     raise self.replace(add.s(a, 1))
+
+
+@app.task(name="foreign.ignored", bind=True)
+def ignored(self: Any, how: str) -> None:
+    if how == "stored":  # as Celery's manual says for states of one's own
+        self.backend.store_result(self.request.id, "by hand", "SUCCESS")
+    if how == "rejected":
+        raise Reject("no longer wanted", requeue=False)
+    raise Ignore(how)
 
 
 @app.task(name="foreign.sleep")

@@ -8,7 +8,7 @@ from celery import Celery
 
 from brokers.celery.topology import kombu_url
 from orchestrator import task
-from task_workers.celery_app import install
+from task_workers.celery import install
 
 app = Celery("mixed", broker=kombu_url(os.environ.get("ORCHESTRATOR_BROKER_URL", "")) or None)
 app.conf.task_default_queue = os.environ.get("SHOP_QUEUE", "celery")

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 
-from orchestrator import task
+from orchestrator import as_completed, flow, task
+from orchestrator.futures import PrefectFuture
 
 
 @task
@@ -41,3 +45,93 @@ def deep(levels: int) -> int:
     if not levels:
         return 1
     return sum(future.result(timeout=60) for future in [deep.submit(levels - 1), deep.submit(levels - 1)])
+
+
+# -- one parent for each way of waiting; each waits for three leaves, and its result is their sum ------------
+
+
+@task
+async def awaits() -> int:
+    return sum([await future for future in leaf_async.map(range(3))])
+
+
+@task
+async def gathers() -> int:
+    return sum(await asyncio.gather(*leaf_async.map(range(3))))
+
+
+@task
+async def as_they_end() -> int:
+    return sum([await each for each in asyncio.as_completed([asyncio.ensure_future(f) for f in leaf.map(range(3))])])
+
+
+@task
+async def waits_in_to_thread() -> int:
+    return sum(await asyncio.to_thread(leaf_async.map(range(3)).result))
+
+
+@task
+def waits_on_a_loop_of_its_own() -> int:
+    async def main() -> int:
+        return sum(await asyncio.gather(*leaf.map(range(3))))
+
+    return asyncio.run(main())
+
+
+@task
+def waits_in_threads() -> int:
+    with ThreadPoolExecutor(3) as pool:
+        return sum(pool.map(lambda n: leaf.submit(n).result(), range(3)))
+
+
+@task
+def waits_in_a_thread() -> int:
+    sums: list[int] = []
+    thread = threading.Thread(target=lambda: sums.append(sum(leaf.map(range(3)).result())))
+    thread.start()
+    thread.join()
+    return sums[0]
+
+
+@flow
+def a_flow() -> int:
+    return sum(as_completed_results(leaf.map(range(3))))
+
+
+def as_completed_results(futures: Iterable[PrefectFuture[int]]) -> list[int]:
+    return [future.result() for future in as_completed(futures)]
+
+
+@flow
+async def an_async_flow() -> int:
+    return sum([await future for future in leaf.map(range(3))])
+
+
+@task
+def runs_a_flow() -> int:
+    return a_flow()
+
+
+@task
+async def runs_an_async_flow() -> int:
+    return await an_async_flow()
+
+
+@task
+def hands_over() -> PrefectFuture[int]:
+    return leaf.submit(3)
+
+
+@task
+async def hands_over_async() -> PrefectFuture[int]:
+    return leaf.submit(3)
+
+
+@task
+async def gives_up_waiting() -> int:
+    try:
+        async with asyncio.timeout(0.01):
+            await leaf.with_options(queue="nobody-reads-this").submit(0)
+    except TimeoutError:
+        return sum([await future for future in leaf.map(range(3))])
+    return 0

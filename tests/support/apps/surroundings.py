@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging.config
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -98,6 +100,11 @@ async def talks_async(name: str) -> None:
     print("hello", name)
     await asyncio.sleep(0)
     get_run_logger().error("an error of %s", name)
+
+
+@task
+def prints(text: str) -> None:
+    print(text)
 
 
 @task
@@ -215,3 +222,17 @@ def runs_a_flow(n: int) -> int:
 @task
 def note(state: State[Any] | None = None) -> str:
     return "noted"
+
+
+@task
+def talks_in_threads() -> None:
+    logger = get_run_logger()
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(logger.info, "from a thread").result()
+
+
+@task
+def configures_logging(config: dict[str, Any]) -> None:
+    get_run_logger().info("before")
+    logging.config.dictConfig({"version": 1, **config})
+    get_run_logger().info("after")
