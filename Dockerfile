@@ -5,11 +5,16 @@ FROM python:3.13.7-slim-bookworm AS build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /src
 RUN python -m venv /venv
-COPY pyproject.toml README.md LICENSE ./
+# What we depend on first, without the code: a change of the code does not install it all again.
+COPY pyproject.toml ./
+RUN python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
+more = p['optional-dependencies']; print(*p['dependencies'], *more['web'], *more['metrics'], sep='\n')" > requirements.txt \
+    && /venv/bin/pip install -r requirements.txt
+COPY README.md LICENSE ./
 COPY brokers brokers
 COPY orchestrator orchestrator
 COPY task_workers task_workers
-RUN /venv/bin/pip install ".[web,metrics]"
+RUN /venv/bin/pip install --no-deps .
 
 FROM python:3.13.7-slim-bookworm
 RUN groupadd --gid 10001 worker && useradd --uid 10001 --gid worker --create-home worker

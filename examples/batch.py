@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from orchestrator import as_completed, task, wait
-from orchestrator.fleet import current_fleet
+from orchestrator.client.fleet import current_fleet
 
 CALLS = 10_000
 

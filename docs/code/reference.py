@@ -1,6 +1,6 @@
 """Writes the pages that are made from code: the commands (``cli-reference.md``) and the settings (``settings.md``).
 
-``python -m docs.code.reference`` rewrites them; ``tests/house/test_reference_pages.py`` says when they are stale.
+``python -m docs.code.reference`` rewrites them; ``tests/house/test_site.py`` says when they are stale.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Final
 
 import click
 
+from orchestrator.configuration.names import OF_PREFECT, variable_of
 from orchestrator.settings import Settings, describe
 from task_workers.cli.group import command as whole
 
@@ -50,11 +51,14 @@ def _about(context: click.Context) -> list[str]:
     command = context.command
     depth = context.command_path.count(" ")
     parts = [f"{'#' * (depth + 1)} {context.command_path}", *_paragraphs(command.help or "")]
-    if not isinstance(command, click.Group):
+    if not isinstance(command, click.Group) or command.invoke_without_command:
         usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
         parts.append(f"```\n{usage}\n```")
     rows = [
-        (f"`{_escaped(record[0])}`", _quoted(_escaped(re.sub(r" *\[(.*)\]$", r" (\1)", record[1]))))
+        (
+            f"`{_escaped(record[0])}`",
+            _quoted(_escaped(re.sub(r" *\[([^\[\]]*)\](?=( *\[[^\[\]]*\])*$)", r" (\1)", record[1]))),
+        )
         for parameter in command.get_params(context)
         if isinstance(parameter, click.Option) and "--help" not in parameter.opts
         if (record := parameter.get_help_record(context)) is not None
@@ -89,6 +93,34 @@ def _escaped(text: str) -> str:
     return text.replace("|", "\\|")
 
 
+PROFILES: Final = """## Profiles
+
+Settings may also stand in profiles, in a file of yours, of which one is active:
+
+```
+orchestrator config set ORCHESTRATOR_REDIS_URL=redis://127.0.0.1:6379/0    # in the active profile; unset takes it out
+orchestrator profile create staging --from default
+orchestrator --profile staging config set ORCHESTRATOR_REDIS_URL=rediss://store.staging:6379/0
+orchestrator profile use staging                                           # ls, inspect, rename, delete
+orchestrator config view --show-defaults                                   # what holds, and where it comes from
+orchestrator config validate
+```
+
+A flag of a command wins over a variable, a variable over the profile, the profile over the default.
+`ORCHESTRATOR_PROFILE` takes another profile than the active one for a program, `--profile` for a command. The file is
+`~/.config/orchestrator/profiles.toml` (`$XDG_CONFIG_HOME` counts, `ORCHESTRATOR_PROFILES_PATH` names another), it is
+yours alone (0600), and its form is that of Prefect's. Workers and serving processes read it when they start: children
+that they start later have the same settings, whatever becomes of the profile meanwhile. A damaged file is an
+error, with its line.
+
+Names of Prefect that mean the same are taken by `config set`, in profiles, and with
+`ORCHESTRATOR_ACCEPT_PREFECT_VARIABLES=1` in the environment: """
+
+
+def _of_prefect() -> str:
+    return ", ".join(f"`{theirs}` ({variable_of(ours)})" for theirs, ours in OF_PREFECT.items()) + "."
+
+
 def settings_page() -> str:
     """Every setting: variable, default, meaning."""
     rows = [
@@ -99,8 +131,10 @@ def settings_page() -> str:
         "# Settings",
         NOTE,
         f"All {len(Settings.model_fields)} settings of clients and workers, each an environment variable, read "
-        "when it is first needed, never on import. `orchestrator config show` prints those in force, and which "
-        "come from a variable. Times are in seconds, sizes in bytes, truths are `true` or `false`.",
+        "when it is first needed, never on import. `orchestrator config show` prints those in force, and where each "
+        "comes from. Times are in seconds, sizes in bytes, truths are `true` or `false`.",
+        PROFILES + _of_prefect(),
+        "## All settings",
         _table(("variable", "default", "meaning"), rows),
     ]
     return "\n\n".join(parts) + "\n"

@@ -18,8 +18,8 @@ from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel, Field
 from tasks import make_report, send_mail
 
+from orchestrator.client.fleet import current_fleet
 from orchestrator.contrib.fastapi import Accepted, accepted, add_exception_handlers, lifespan, tasks_router
-from orchestrator.fleet import current_fleet
 from orchestrator.inspection import RunFilter, walk_runs
 
 HERE = Path(__file__).parent

@@ -10,6 +10,6 @@ app = Celery(
     include=["shop.tasks"],
 )
 
-from task_workers.celery_app import install  # noqa: E402
+from task_workers.celery import install  # noqa: E402
 
 install(app)

@@ -98,7 +98,10 @@ async function begin() {
     notice.textContent = "the list of jobs cannot be read now";
     return;
   }
-  for (const run of await answer.json()) jobs.append(row(run.id));
+  for (const run of await answer.json()) {
+    // One that was ordered while the list was on its way is there already.
+    if (!document.getElementById(`job-${run.id}`)) jobs.append(row(run.id));
+  }
 }
 
 begin();
