@@ -185,6 +185,13 @@ class Sender:
             self._ask_for_room()
             self.flush(until)
 
+    def close(self) -> None:
+        """End the thread that sends for others; a later call starts another one. What waits: see :meth:`flush`."""
+        with self._thread_lock:
+            thread, self._thread = self._thread, None
+        if thread is not None:
+            self._wake.set()
+
     @staticmethod
     def _take_turn(turn: threading.Lock, until: float | None) -> None:
         if not turn.acquire(timeout=-1 if until is None else max(0.0, until - time.monotonic())):
@@ -258,6 +265,7 @@ class Sender:
         self._wake.set()
 
     def _run(self) -> None:
+        this_thread = threading.current_thread()
         while True:
             self._wake.wait(LOOK_FOR_ROOM_SECONDS if self._patient.some_rest else None)
             self._wake.clear()
@@ -266,6 +274,8 @@ class Sender:
                 self.flush()
             except Exception:  # the calls carry their own errors; this thread must go on
                 log.exception("sending failed in a way that nobody has thought of")
+            if self._thread is not this_thread and not self._wake.is_set():  # closed, and nobody relies on it
+                return
 
     def _ask_for_room(self) -> None:
         for parcel in self._patient.take():

@@ -14,6 +14,7 @@ from tests.support.forked import end_templates
 from tests.support.rabbitmq import RabbitMQ, is_installed
 from tests.support.rows import split
 from tests.support.servers import PROGRAMS, ServerProcess, find_program
+from tests.support.stalls import Watch
 
 LONGEST = "test_cut_sweep.py"  # else one process might have one of its tests left when the others have nothing more
 os.environ["ORCHESTRATOR_PROFILES_PATH"] = os.devnull  # no test depends on a profile of whoever runs it
@@ -22,6 +23,11 @@ os.environ["ORCHESTRATOR_PROFILES_PATH"] = os.devnull  # no test depends on a pr
 def pytest_addoption(parser: pytest.Parser) -> None:
     """``--every-row``: nothing is left to ``make test-all``."""
     parser.addoption("--every-row", action="store_true", help="run every suite on every server and engine")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """See tests/support/stalls.py."""
+    config.pluginmanager.register(Watch(config))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -211,6 +211,8 @@ class Fleet:
             self.logs.flush()
         except BrokerError as error:
             log.warning("closing, although not everything could be sent: %s", error)
+        self.sender.close()
+        self.logs.close()
         self.open_futures.close()
         self.broker.close()
         if self.embedded is not None:

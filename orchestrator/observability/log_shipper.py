@@ -142,7 +142,7 @@ class LogShipper:
                 self._lines[run_id] = merged[-self._keep :]
 
     def _run(self) -> None:
-        pause = threading.Event()
+        this_thread, pause = threading.current_thread(), threading.Event()
         while True:
             self._wake.wait()
             self._wake.clear()
@@ -151,8 +151,18 @@ class LogShipper:
                 self.flush(())
             except BrokerError:
                 self._wake.set()  # kept; tried again
+                if self._thread is not this_thread:
+                    return
+            if self._thread is not this_thread and not self._wake.is_set():  # closed; a later line starts another one
+                return
             if any(self._notes):  # values that were too early
                 self._wake.set()
+
+    def close(self) -> None:
+        """End the thread; what waits is not written: see :meth:`flush`."""
+        with self._lock:
+            self._thread = None
+        self._wake.set()
 
     def read(self, run_id: str) -> list[LogLine]:
         """The kept lines of a run, oldest first. One that cannot be read here is replaced by a note."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from orchestrator.runtime import flow_run
 from orchestrator.task_runners import ThreadPoolTaskRunner
 from tests.support.apps import basics
 from tests.support.engines import ROOT, environment_of
+from tests.support.fleets import fleet_of
 from tests.support.waiting import wait_until
 
 APP = "tests.support.apps.basics"
@@ -174,3 +176,22 @@ def test_reports_go_on_after_they_were_closed(fleet: Fleet) -> None:
     assert kind_of(fleet, flow(lambda: str(flow_run.id))()) == b"COMPLETED"
     fleet.flow_reports.close()
     wait_until(lambda: "flow-reports" not in {thread.name for thread in {*threading.enumerate()} - others})
+
+
+def test_a_closed_fleet_leaves_no_thread(fleet: Fleet) -> None:
+    before = set(threading.enumerate())
+    with fleet_of(fleet.settings) as other:
+
+        @flow
+        def calls_from_a_loop() -> int:
+            other.logs.add("a-run", "INFO", "a line", 0.0)
+
+            async def call() -> int:
+                future = await basics.add.asubmit(1)
+                return int(await future)
+
+            return asyncio.run(call())
+
+        assert calls_from_a_loop() == 2
+        assert {"sender", "log-shipper"} <= {thread.name for thread in {*threading.enumerate()} - before}
+    wait_until(lambda: not {thread.name for thread in {*threading.enumerate()} - before} - {"events"})

@@ -7,7 +7,6 @@ import copy
 import json
 import pickle
 import threading
-import tracemalloc
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -16,19 +15,23 @@ import msgpack
 import pytest
 from pydantic import TypeAdapter
 
+from brokers import block_ends, block_ids
 from brokers.block_ends import BlockEnds
 from orchestrator import serializers
+from orchestrator.client import map_ends, map_future, map_list, map_runs
 from orchestrator.client.map_future import MapFuture
 from orchestrator.client.map_list import MapFutureList
 from orchestrator.client.map_runs import MapRuns
 from orchestrator.client.progress_bar import Tally
 from orchestrator.client.waiting import wait_async
 from orchestrator.futures import PrefectFuture, PrefectFutureList, as_completed, resolve_futures_to_results, wait
+from orchestrator.runs import run_ids
 from orchestrator.runs.run_ids import new_map_run_ids, new_run_id
 from orchestrator.serializers import PayloadLimits
 from orchestrator.serializers.outcomes import pack_outcome, result_context
 from orchestrator.states import Completed, Failed, Pending, State
 from orchestrator.submission import placeholders
+from tests.support.memory import made_with_size
 from tests.support.waiting import wait_until
 
 placeholders.register()
@@ -295,15 +298,14 @@ def test_a_call_of_a_map_takes_few_bytes_more_than_its_outcome() -> None:
     one = Map(6_400)
     pieces = [one.piece(range(first, first + 128), "C" * 128) for first in range(0, 6_400, 128)]
     held = sum(len(piece.packed) + len(piece.places) + len(piece.letters) for piece in pieces)
-    tracemalloc.start()
-    try:
+
+    def settled() -> MapFutureList[Any]:
         runs = MapRuns(new_map_run_ids(6_400), one.source, MapFuture)
-        futures = MapFutureList[Any].of(runs)
         for block, piece in zip(runs.run_ids.blocks, pieces, strict=True):
             runs.end_piece(BlockEnds(block, bytes(bytearray(piece.places)), piece.letters, piece.packed))
-        taken, _ = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
+        return MapFutureList[Any].of(runs)
+
+    futures, taken = made_with_size(settled, block_ends, block_ids, map_ends, map_future, map_list, map_runs, run_ids)
     assert held < 80 * 6_400
     assert len(futures) == 6_400
     assert taken < 20 * 6_400, "beside the outcomes, which the inbox has read"

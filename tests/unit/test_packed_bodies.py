@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import tracemalloc
-
 import pytest
 
+from brokers import framed_calls
 from brokers.framed_calls import SMALL, PackedBodies
+from tests.support.memory import made_with_size
 
 
 @pytest.mark.parametrize("count", [0, 1, 127, 128, 129, 256, 300])
@@ -32,11 +32,9 @@ def test_they_are_those_that_were_put_in(count: int, size: int) -> None:
 
 
 def test_small_ones_cost_little_more_than_their_bytes() -> None:
-    tracemalloc.start()
-    try:
-        bodies = PackedBodies(b"0123456" + b"%d" % (number % 10) for number in range(12_800))
-        taken, _ = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
+    def packed() -> PackedBodies:
+        return PackedBodies(b"0123456" + b"%d" % (number % 10) for number in range(12_800))
+
+    bodies, taken = made_with_size(packed, framed_calls)
     assert len(bodies) == 12_800
     assert taken < 16 * 12_800

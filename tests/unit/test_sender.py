@@ -258,3 +258,24 @@ def test_a_call_that_waits_for_calls_of_a_large_map_does_not_overtake_it(store: 
     store.gate.set()
     wait_until(lambda: "after" in store.stored, 10, "it is sent")
     assert store.stored.index("after") > store.stored.index(large[-1].run_id)
+
+
+def test_the_thread_that_sends_for_others_ends_with_the_sender_and_what_comes_later_is_sent(store: Store) -> None:
+    sender = Sender(store.submit)
+    before = set(threading.enumerate())
+    assert asend(sender, calls(1, name="first")) == ["first 0"]
+    (thread,) = (thread for thread in set(threading.enumerate()) - before if thread.name == "sender")
+    sender.close()
+    thread.join(20)
+    assert not thread.is_alive()
+    assert asend(sender, calls(1, name="later")) == ["later 0"]
+    sender.close()
+
+
+def test_nothing_is_left_behind_that_is_sent_while_the_sender_is_closed(store: Store) -> None:
+    sender = Sender(store.submit)
+    sent: list[str] = []
+    for number in range(300):
+        sender.send_buffered(calls(1, name=str(number)), lambda parcel: sent.extend(parcel.run_ids))
+        sender.close()
+    wait_until(lambda: len(sent) == 300)
