@@ -73,7 +73,8 @@ def unpack(archive: bytes, digest: str) -> Path:
     """The folder with the files of an archive; made once for each digest, for this user alone.
 
     Raises:
-        OSError, tarfile.TarError: it cannot be unpacked, or names files outside of the folder.
+        OSError, EOFError, lzma.LZMAError, tarfile.TarError: it cannot be unpacked, or is none that
+            :meth:`SourceFiles.archive` makes.
     """
     home = Path(tempfile.gettempdir()) / f"orchestrator-code-{os.getuid()}"
     home.mkdir(mode=0o700, exist_ok=True)
@@ -83,14 +84,40 @@ def unpack(archive: bytes, digest: str) -> Path:
     if folder.is_dir():
         return folder
     with tempfile.TemporaryDirectory(dir=home) as made:
-        with tarfile.open(fileobj=io.BytesIO(archive), mode="r:xz") as opened:
-            opened.extractall(Path(made) / "code", filter="data")
+        _write_files(_read_files(archive), Path(made) / "code")
         try:
             (Path(made) / "code").rename(folder)
         except OSError:  # another process was quicker
             if not folder.is_dir():
                 raise
     return folder
+
+
+def _read_files(archive: bytes) -> dict[str, bytes]:
+    """Path -> bytes. ``extractall`` would write where the archive says; Python before 3.11.4 has no filter for that."""
+    contents: dict[str, bytes] = {}
+    left = MAX_BYTES
+    with tarfile.open(fileobj=io.BytesIO(archive), mode="r:xz") as opened:
+        for member in opened:
+            left -= member.size
+            if left < 0 or len(contents) > MAX_FILES:
+                raise tarfile.ExtractError(f"there are more than {MAX_BYTES} bytes or {MAX_FILES} files in it")
+            path = Path(member.name)
+            file = opened.extractfile(member) if member.isreg() else None  # it would follow a link
+            if file is None or ".." in path.parts or path.is_absolute():
+                raise tarfile.ExtractError(f"{member.name!r} is no file inside of the folder")
+            contents[member.name] = file.read()
+    return contents
+
+
+def _write_files(contents: dict[str, bytes], folder: Path) -> None:
+    folder.mkdir()
+    for name, data in contents.items():
+        if "\0" in name:
+            raise tarfile.ExtractError(f"{name!r} is no name of a file")
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
 
 
 def _contents(root: Path) -> dict[str, bytes]:

@@ -110,7 +110,12 @@ def _load(version: Version, is_current: bool, snapshot: Callable[[], bytes | Non
 
 
 def _from_archive(version: Version, archive: bytes) -> Any:
-    folder = unpack(archive, version.digest)
+    try:
+        folder = unpack(archive, version.digest)
+    except Exception as error:  # foreign bytes, or a full disk
+        raise MissingFlowError(
+            f"the kept files of version {version.number} of {version.deployment_name!r} cannot be unpacked: {error}"
+        ) from error
     file = Path(version.file).relative_to(version.root)
     _forget_modules(version, [path.relative_to(folder) for path in folder.rglob("*.py")])
     _archives.add(str(folder))

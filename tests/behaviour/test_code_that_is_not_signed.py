@@ -144,7 +144,7 @@ def test_what_cannot_be_read_is_crashed_and_no_dead_letter(fleet: Fleet) -> None
     place = version_id(record.id, 1)
     (signed,) = fleet.broker.documents.read(VERSION, [place])
     assert signed is not None
-    fleet.broker.documents.write(VERSION, place, {"d": signed.fields["d"][:-1] + b"?"})
+    fleet.broker.documents.write(VERSION, place, {"d": signed.fields["d"][:-1] + bytes((signed.fields["d"][-1] ^ 1,))})
     run = ended(fleet, "tracker/damaged")
     assert run.state.name == "Crashed"
     assert "version 1 cannot be read: the signature of this body does not fit" in run.state.message

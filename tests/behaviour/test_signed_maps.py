@@ -82,6 +82,10 @@ def notes_of(book: Path) -> list[str]:
     return sorted(book.read_text().split()) if book.exists() else []
 
 
+def with_a_flipped_bit(body: bytes, at: int) -> bytes:
+    return body[:at] + bytes((body[at] ^ 1,)) + body[at + 1 :]
+
+
 def assert_refused(calls: Map, places: Any) -> None:
     """That these are dead letters, of no call of which anything ran, and that all others completed."""
     for place, future in enumerate(calls):
@@ -116,7 +120,7 @@ def test_what_somebody_did_to_a_block_costs_the_calls_that_it_was_done_to_and_ru
     stored.write(mixed, **packed(here))
     stored.write(other, **packed(there))
     one = bodies[id(changed)]
-    one[0], one[39] = one[0][:-1] + bytes((one[0][-1] ^ 1,)), one[39][:40] + b"?" + one[39][41:]
+    one[0], one[39] = with_a_flipped_bit(one[0], len(one[0]) - 1), with_a_flipped_bit(one[39], 40)
     stored.write(changed, **packed(one))
     one = bodies[id(unsigned)]
     one[5] = b"\x01" + b"\x92\x92" + b"\xa1/" + b"\xa6forged" + b"\x80"
