@@ -53,8 +53,8 @@ def backfill(
         again: also make runs for ticks that had one, under other ids.
 
     Raises:
-        ValueError: there is no such schedule, it cannot be read here, a moment has no time zone, or there are more than
-            10,000 ticks.
+        ValueError: there is no such schedule, it cannot be read here, a moment has no time zone, ``start`` is later
+            than ``end``, or there are more than 10,000 ticks.
         BrokerError, SerializationError: the runs cannot be made.
     """
     record = _known(fleet, schedule_id)
@@ -129,6 +129,8 @@ def _known(fleet: Fleet, schedule_id: str) -> ScheduleRecord:
 def _ticks(record: ScheduleRecord, start: datetime, end: datetime) -> list[int]:
     if start.tzinfo is None or end.tzinfo is None:
         raise ValueError("the moments of a backfill need a time zone")
+    if start > end:
+        raise ValueError(f"the backfill would begin at {start}, which is later than its end, {end}")
     if record.schedule is None:
         raise ValueError(f"schedule {record.id} is left alone: {record.trouble}")
     ticks = [ms_of(tick) for tick in islice(record.schedule.ticks(start, end), MAX_BACKFILL + 1)]

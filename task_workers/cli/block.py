@@ -40,12 +40,17 @@ command.add_command(types)
 @as_json
 def list_blocks(slug: str | None, as_json: bool) -> None:
     """List blocks, what was written last first."""
-    from orchestrator.blocks.lookup import every_block
+    from orchestrator.blocks.catalogue import all_types
+    from orchestrator.blocks.lookup import every_block, find_type
 
     with the_fleet() as fleet:
         found = [record for record in every_block(fleet.broker) if record.name and slug in (None, record.slug)]
+        if not found and slug is not None and slug not in [one.slug for one in all_types(fleet)]:
+            find_type(fleet.broker, slug)  # which says that there is none
         if as_json:
             return echo_json([_json_of(fleet, record) for record in found])
+        if not found and slug is not None:
+            return say(f"there is no block of type {slug} yet: orchestrator block create {slug} NAME")
         if not found:
             return say("there is no block yet: orchestrator block create TYPE NAME, or .save(NAME) in Python")
         return echo_table(HEADS, [_row_of(fleet, record) for record in found], DROP)

@@ -55,8 +55,7 @@ def run(name: str | None, deployment_id: str | None, as_json: bool, **wanted: An
     from orchestrator.deployments.lookup import find_deployment
     from orchestrator.deployments.running import RunRequest, run_deployment
 
-    which = deployment_id or name
-    if which is None or (name and deployment_id):
+    if (name is None) == (deployment_id is None):
         raise click.UsageError("which deployment? Give its name, FLOW/DEPLOYMENT, or --id")
     parameters = parameters_of(wanted["params"], wanted["all_params"])
     variables, when = (
@@ -64,7 +63,7 @@ def run(name: str | None, deployment_id: str | None, as_json: bool, **wanted: An
         _start(wanted["start_in"], wanted["start_at"]),
     )
     with the_fleet() as fleet:
-        record = find_deployment(fleet.broker, which)
+        record = find_deployment(fleet.broker, deployment_id if name is None else name)
         if wanted["dry_run"]:
             wishes = RunWishes(job_variables=variables or None)
             request = RunRequest(record.id, parameters, version=wanted["version"], wishes=wishes)

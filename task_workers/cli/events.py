@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from task_workers.cli.filters import moment_or_span
+from task_workers.cli.filters import check_filters, moment_or_span
 from task_workers.cli.numbers import Whole
 from task_workers.cli.session import the_fleet
 from task_workers.cli.terminal import as_json, echo_json, echo_table, json_of, say
@@ -66,6 +66,7 @@ def list_events(
     """List events, the newest first."""
     from orchestrator.events.search import find_events
 
+    check_filters({"filter": patterns, "resource": resources, "since": since, "until": until})
     wanted = _filter(patterns, resources, since, until, text)
     with the_fleet() as fleet:
         try:

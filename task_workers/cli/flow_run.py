@@ -10,10 +10,11 @@ from task_workers.cli import runs, watch
 from task_workers.cli.flow_run_actions import cancel, remove, resume, retry, suspend
 from task_workers.cli.flow_run_execute import execute
 from task_workers.cli.flow_run_facts import facts_of_flow_run
-from task_workers.cli.flow_run_filters import with_flow_run_filters
+from task_workers.cli.flow_run_filters import refuse_unknown_deployments, with_flow_run_filters
 from task_workers.cli.numbers import Whole
 from task_workers.cli.run_facts import print_facts
 from task_workers.cli.session import say_project, the_fleet, whole_id
+from task_workers.cli.state_names import refuse_unknown_names
 from task_workers.cli.terminal import as_json, echo_json, echo_table, first_line, moment_text, say
 
 if TYPE_CHECKING:
@@ -54,6 +55,8 @@ def list_flow_runs(wanted: FlowRunFilter, limit: int, as_json: bool) -> None:
     with the_fleet() as fleet:
         found = flow_runs_of(fleet, wanted, limit)
         if not found:
+            refuse_unknown_names(wanted.states)
+            refuse_unknown_deployments(fleet, wanted.deployments)
             say_project(fleet)
     if as_json:
         return echo_json([run.as_json() for run in found])

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from task_workers.cli.flow_run_filters import with_flow_run_filters
+from task_workers.cli.flow_run_filters import refuse_unknown_deployments, with_flow_run_filters
 from task_workers.cli.numbers import Number
 from task_workers.cli.session import the_fleet, whole_id, whole_ids
+from task_workers.cli.state_names import refuse_unknown_names
 from task_workers.cli.terminal import ask, ask_on_a_terminal, choose, say, with_yes
 
 if TYPE_CHECKING:
@@ -127,7 +128,11 @@ def suspend(flow_run_id: str, timeout: float) -> None:
 def _open_runs(fleet: Fleet, wanted: FlowRunFilter, most: int) -> list[FlowRunRow]:
     from orchestrator.inspection import flow_runs_of
 
-    return [run for run in flow_runs_of(fleet, wanted, most) if not run.has_ended]
+    found = flow_runs_of(fleet, wanted, most)
+    if not found:
+        refuse_unknown_names(wanted.states)
+        refuse_unknown_deployments(fleet, wanted.deployments)
+    return [run for run in found if not run.has_ended]
 
 
 def _chosen(fleet: Fleet) -> list[str]:

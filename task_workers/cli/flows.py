@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from task_workers.cli.filters import check_filters
 from task_workers.cli.numbers import Whole
 from task_workers.cli.run_facts import facts_of, print_facts
 from task_workers.cli.session import the_fleet, whole_id
+from task_workers.cli.state_names import refuse_unknown_names
 from task_workers.cli.terminal import age_text, as_json, echo_json, echo_table, first_line, say
 
 if TYPE_CHECKING:
@@ -33,8 +35,11 @@ def list_flow_runs(flow: str, states: tuple[str, ...], limit: int, as_json: bool
     """List flow runs, those that changed last first."""
     from orchestrator.inspection import FlowRunFilter, flow_runs_of
 
+    check_filters({"flow": flow, "states": states})
     with the_fleet() as fleet:
         found = flow_runs_of(fleet, FlowRunFilter((flow,), states), limit)
+    if not found:
+        refuse_unknown_names(states)
     if as_json:
         return echo_json([run.as_json() for run in found])
     if not found:

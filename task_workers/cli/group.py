@@ -53,6 +53,8 @@ COMMANDS: Final = {
     "version": ("version", "The version."),
 }
 
+INTERRUPTED: Final = 130
+"""The exit code of a command that Ctrl-C has ended, as shells count it: 128, and 2 for SIGINT."""
 ALIASES: Final = {"event": "events"}  # as Prefect takes them
 
 
@@ -95,6 +97,10 @@ class LazyGroup(click.Group):
         """Run a command; an error of ours is one clear line, not a traceback."""
         try:
             return super().invoke(ctx)
+        except KeyboardInterrupt:  # click would say that it has failed: "Aborted!", exit code 1
+            if sys.stdout.isatty():
+                click.echo()  # below the ^C
+            ctx.exit(INTERRUPTED)
         except Exception as error:
             if not _is_one_line(error):
                 raise

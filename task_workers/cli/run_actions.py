@@ -10,6 +10,7 @@ import click
 
 from task_workers.cli.filters import with_filters, with_whole_ids
 from task_workers.cli.session import the_fleet, whole_ids
+from task_workers.cli.state_names import refuse_unknown_names
 from task_workers.cli.terminal import ask, ask_on_a_terminal, say, with_yes
 
 if TYPE_CHECKING:
@@ -116,13 +117,16 @@ def _select(
 
     wanted = with_whole_ids(fleet, wanted)
     found: list[str] = []
-    cursor: str | None = None
+    cursor, is_there = None, False
     while True:
         walk = walk_runs(fleet, wanted, limit=10_000, cursor=cursor)
         found += [run.id for run in walk.runs if fits(run)]
-        cursor = walk.cursor
+        cursor, is_there = walk.cursor, is_there or bool(walk.runs)
         if cursor is None:
-            return found
+            break
+    if not is_there and wanted is not None:
+        refuse_unknown_names(wanted.states)
+    return found
 
 
 def _ask_about(selected: Sequence[str], named: Sequence[str], question: str, yes: bool) -> None:

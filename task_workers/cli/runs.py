@@ -14,6 +14,7 @@ from task_workers.cli.numbers import Whole
 from task_workers.cli.run_actions import cancel, remove, retry
 from task_workers.cli.run_facts import facts_of, log_text, print_facts
 from task_workers.cli.session import say_project, the_fleet, whole_id
+from task_workers.cli.state_names import refuse_unknown_names
 from task_workers.cli.terminal import age_text, as_json, echo_json, echo_table, first_line, refused_values, say
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ def list_runs(wanted: RunFilter | None, limit: int, cursor: str | None, as_json:
         wanted = with_whole_ids(fleet, wanted)
         with refused_values():
             found = walk_runs(fleet, wanted, limit=limit, cursor=cursor)
+        if not found.runs and found.cursor is None:
+            refuse_unknown_names(wanted.states if wanted is not None else ())
         if not found.runs:
             say_project(fleet)
     if as_json:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from task_workers.cli.filters import check_order
 from task_workers.cli.numbers import Whole
 from task_workers.cli.schedule_table import DROP, HEADS, json_of_schedule, row_of, time_text
 from task_workers.cli.session import import_apps, say_project, the_fleet
@@ -125,6 +126,7 @@ def backfill(name: str, start: str, end: str, cancel: bool, as_json: bool, **how
         raise click.UsageError("--cancel goes with --from and --to only")
     with _schedule(name) as (fleet, one):
         moments = _moment(start, one), _moment(end, one)
+        check_order("--from", moments[0], "--to", moments[1])
         if cancel:
             run_ids, begun = by_hand.cancel_backfill(fleet, one.record.id, *moments)
         else:

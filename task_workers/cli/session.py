@@ -30,13 +30,15 @@ def the_fleet() -> Iterator[Fleet]:
 def whole_ids(fleet: Fleet, texts: Sequence[str]) -> list[str]:
     """Complete ids: each may be whole, a beginning, or the end that lists and the dashboard show.
 
-    An unknown part stays as it is. Raises ``click.UsageError`` for an ambiguous part, or one that is too short.
+    An unknown part stays as it is. Raises ``click.UsageError`` for a part that is ambiguous, blank or too short.
     """
     from orchestrator.inspection import find_run_ids
     from orchestrator.inspection.id_lookup import ID_LENGTH, MIN_PART, is_too_short
 
     selected = []
     for text in texts:
+        if not text.strip():
+            raise click.UsageError("the id of the run is blank: a variable that was not set?")
         if is_too_short(text):
             raise click.UsageError(f"{text!r} is too short: give {MIN_PART} or more characters of a run's id")
         found = [] if len(text) >= ID_LENGTH else find_run_ids(fleet, text)

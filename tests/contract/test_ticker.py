@@ -245,6 +245,8 @@ def test_a_backfill_makes_one_run_for_each_tick_and_none_the_second_time(fleet: 
     assert len(made) == 10
     assert made[0] == tick_run_id(the_id, ms_of(end))
     assert backfill(fleet, the_id, start, end) == []
+    with pytest.raises(ValueError, match="later than its end"):
+        backfill(fleet, the_id, end, start)
     again = backfill(fleet, the_id, start, start + timedelta(days=1), again=True)
     assert len(set(again) - set(made)) == 2
     assert len(taken(fleet)) == 12
