@@ -15,7 +15,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 from brokers.spans import LONGEST_SECONDS
@@ -75,11 +75,11 @@ class Interruptible:
         return True
 
     def disarm(self) -> None:
-        """The block is over."""
+        """The block is over; called in its thread."""
         self._armed = False  # first of all, and atomically: the signal handler must not wait for the lock
         with self._lock:
             if self._pending is not None and not self._signalled:
-                _set_async_exception(self._thread, None)  # if it has not been raised yet, it is not any more
+                _take_back_async_exception()
 
     @property
     def cause(self) -> BaseException | None:
@@ -98,8 +98,25 @@ def _on_signal(signum: int, frame: FrameType | None) -> None:
             raise block._pending
 
 
-def _set_async_exception(thread: int, error: type[BaseException] | None) -> None:
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(error) if error else None)
+def _set_async_exception(thread: int, error: type[BaseException]) -> None:
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(error))
+
+
+class _TakenBack(BaseException):
+    """In the place of an exception that has not been raised yet."""
+
+
+def _take_back_async_exception() -> None:
+    """What was to be raised in this thread, and has not been yet, is not any more.
+
+    Python has a way to say so (``PyThreadState_SetAsyncExc`` with NULL), but looks for it at every call of every thread
+    from then on, and Python 3.11 never gets further where a profiler, a debugger or coverage looks at the calls. So
+    another one takes its place, and is caught.
+    """
+    with suppress(_TakenBack):
+        _set_async_exception(threading.get_ident(), _TakenBack)
+        while True:
+            pass  # it comes at a jump
 
 
 def install() -> None:
