@@ -69,6 +69,10 @@ class CallbackThreads:
         with self._news:
             self._lent -= 1
 
+    def take_at_once(self) -> None:
+        """The same: nobody waits for a place here."""
+        self.take_back()
+
     def _run(self) -> None:
         lending.this_thread.executor = self
         while (job := self._next()) is not None:

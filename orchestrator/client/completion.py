@@ -6,7 +6,7 @@ import contextlib
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from queue import Empty, SimpleQueue
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from brokers.spans import LONGEST_SECONDS
 from orchestrator.client import slot_lending as lending
@@ -22,8 +22,10 @@ from orchestrator.client.waiting import (
     stop_watching,
     wait_for_all,
 )
+from orchestrator.client.wakers import Woken
 
 R = TypeVar("R")
+_INTERRUPTED: Final = object()  # in the place of what has ended
 
 
 class DoneAndNotDone(NamedTuple, Generic[R]):
@@ -131,15 +133,23 @@ def _next_ended(ended: SimpleQueue[Any], deadline: float | None, unique: Sequenc
     with lending.slot_lent():
         left = None if deadline is None else max(0.0, deadline - time.monotonic())
         if left is not None and left <= SAY_WHY_AFTER_SECONDS:
-            return ended.get(timeout=left)
+            return _get(ended, left)
         try:
-            return ended.get(timeout=SAY_WHY_AFTER_SECONDS)
+            return _get(ended, SAY_WHY_AFTER_SECONDS)
         except Empty:
             open_ = [future for future in unique if not future.settled]
             if open_:
                 open_[0].source.still_waiting(open_)
         while deadline is None and may_stand_still(unique, any_of=True):
             with contextlib.suppress(Empty):
-                return ended.get(timeout=LOOK_AGAIN_SECONDS)
+                return _get(ended, LOOK_AGAIN_SECONDS)
         left = None if deadline is None else min(max(0.0, deadline - time.monotonic()), LONGEST_SECONDS)
-        return ended.get(timeout=left)
+        return _get(ended, left)
+
+
+def _get(ended: SimpleQueue[Any], seconds: float | None) -> Any:
+    with Woken(lambda: ended.put(_INTERRUPTED)):
+        found = ended.get(timeout=seconds)
+    if found is _INTERRUPTED:
+        raise Empty
+    return found

@@ -30,6 +30,9 @@ class LendableThreads(Protocol):
     def take_back(self) -> None:
         """Block until a place is free again, and take it."""
 
+    def take_at_once(self) -> None:
+        """Go on without waiting for a place: one runs more than there are places, until one ends."""
+
 
 class Lendable(LendableThreads, Protocol):
     """What runs calls in a limited number of places."""
@@ -76,8 +79,13 @@ class Place:
         if self._is_last():
             self.lane.take_back()
 
+    def take_at_once(self) -> None:
+        """That wait has failed or was interrupted: what is about to end does not wait for a place."""
+        if self._is_last():
+            self.lane.take_at_once()
+
     async def take_back_async(self) -> None:
-        """The same on an event loop."""
+        """:meth:`take_back` on an event loop."""
         if self._is_last():
             await self.lane.take_back_async()
 
@@ -163,15 +171,19 @@ def slot_lent() -> Iterator[None]:
     lent = place is not None and place.lend()
     if executor is not None:
         executor.lend()
+    at_once = False
     try:
         yield
+    except BaseException:
+        at_once = True
+        raise
     finally:
         try:
             if lent and place is not None:
-                place.take_back()
+                place.take_at_once() if at_once else place.take_back()
         finally:
             if executor is not None:
-                executor.take_back()
+                executor.take_at_once() if at_once else executor.take_back()
                 this_thread.executor = executor
 
 
@@ -184,8 +196,10 @@ async def slot_lent_async() -> AsyncIterator[None]:
         return
     try:
         yield
-    finally:
-        await place.take_back_async()
+    except BaseException:
+        place.take_at_once()
+        raise
+    await place.take_back_async()
 
 
 def _renew_lock_after_fork() -> None:

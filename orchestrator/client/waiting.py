@@ -12,6 +12,7 @@ from typing import Final
 from brokers.spans import LONGEST_SECONDS
 from orchestrator.client import slot_lending as lending
 from orchestrator.client.handles import EndCallback, Handle
+from orchestrator.client.wakers import Woken
 
 
 class Latch:
@@ -52,7 +53,8 @@ class Latch:
         """Whether all have settled, within ``timeout`` seconds."""
         if self._left <= 0:
             return True
-        return self._gate.acquire(timeout=-1 if timeout is None else min(max(timeout, 0), LONGEST_SECONDS))
+        with Woken(self.open_early):
+            return self._gate.acquire(timeout=-1 if timeout is None else min(max(timeout, 0), LONGEST_SECONDS))
 
 
 class EarlyLatch:
@@ -197,10 +199,16 @@ async def wait_async(futures: Iterable[Handle], timeout: float | None = None) ->
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout), lending.slot_lent_async():
                 await asyncio.to_thread(attach, open_)
-                await _until(done, open_)
+                with Woken(lambda: _wake_loop(loop)):
+                    await _until(done, open_)
     finally:  # also when the wait itself is given up: this loop may be closed by the time the runs end
         if left:
             stop_watching([future for future in open_ if not future.settled], one_less)
+
+
+def _wake_loop(loop: asyncio.AbstractEventLoop) -> None:
+    with contextlib.suppress(RuntimeError):  # it is closed
+        loop.call_soon_threadsafe(lambda: None)
 
 
 async def _until(done: asyncio.Event, futures: Sequence[Handle]) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from orchestrator.client import slot_lending as lending
+from orchestrator.client.wakers import Woken
 from orchestrator.concurrency import lease_keeper
 from orchestrator.concurrency.held_here import holding
 from orchestrator.concurrency.requests import LeaseRequest, TurnRequest, Wish
@@ -130,7 +131,8 @@ def _wait(request: LeaseRequest | TurnRequest) -> None:
         return
     with lending.slot_lent():
         while seconds is not None:
-            request.woken.wait(seconds)
+            with Woken(request.woken.set):
+                request.woken.wait(seconds)
             seconds = request.ask()
 
 

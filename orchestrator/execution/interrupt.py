@@ -1,7 +1,8 @@
 """Interrupting running sync code: an exception raised inside it, from another thread.
 
 In the main thread a signal does it, which also wakes code that sleeps or waits in the operating system. In any other
-thread Python can only raise between two bytecodes: code that sits in C is not reached, and is the supervisor's to kill.
+thread Python can only raise between two bytecodes: our own waits are woken, so that they end (``client.wakers``); other
+code that sits in C is not reached, and is the supervisor's to kill.
 SIGURG is used because it is ignored by default: a stray one does no harm.
 """
 
@@ -20,6 +21,7 @@ from types import FrameType
 
 from brokers.spans import LONGEST_SECONDS
 from brokers.threads import unending
+from orchestrator.client import wakers
 from orchestrator.errors import RunCancelled, TaskTimeout
 
 _SIGNAL = getattr(signal, "SIGURG", None)
@@ -72,6 +74,7 @@ class Interruptible:
                 signal.pthread_kill(self._thread, _SIGNAL)
             else:
                 _set_async_exception(self._thread, type(error))
+                wakers.wake(self._thread)
         return True
 
     def disarm(self) -> None:

@@ -214,6 +214,11 @@ class LoopLane:
         self._note_waiting(-1)
         self._places.take_back()
 
+    def take_at_once(self) -> None:
+        """Go on, whether there is a place or not."""
+        self._note_waiting(-1)
+        self._places.occupy(1)
+
     async def take_back_async(self) -> None:
         """Wait until there is a place, before new calls; whoever is cancelled meanwhile goes on without waiting."""
         self._note_waiting(-1)

@@ -130,6 +130,11 @@ class MessageLane:
         self._lent.change(-1)
         self._permits.take_back()
 
+    def take_at_once(self) -> None:
+        """The wait was ended: go on, whether a place is free or not."""
+        self._lent.change(-1)
+        self._permits.take_at_once()
+
     async def take_back_async(self) -> None:
         """The same for a task that runs an event loop of its own."""
         await asyncio.to_thread(self.take_back)

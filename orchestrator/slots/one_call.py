@@ -30,6 +30,9 @@ class _NoLane:
     def take_back(self) -> None:
         """The wait is over."""
 
+    def take_at_once(self) -> None:
+        """The wait was ended."""
+
     async def take_back_async(self) -> None:
         await asyncio.sleep(0)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 
+from orchestrator.client.wakers import Woken
+
 
 class Permits:
     """As many as there are slots; those who come back from a wait go first."""
@@ -27,7 +29,7 @@ class Permits:
 
     def take_back(self) -> None:
         """Block until one is free; before those who :meth:`take`."""
-        with self._changed:
+        with self._changed, Woken(self._wake):
             self._returning += 1
             try:
                 while self._free <= 0:
@@ -35,6 +37,15 @@ class Permits:
             finally:  # whoever is interrupted here (a timeout, a cancel) goes on with one that is missing for a while
                 self._returning -= 1
                 self._free -= 1
+
+    def take_at_once(self) -> None:
+        """Take one that may be missing for a while."""
+        with self._changed:
+            self._free -= 1
+
+    def _wake(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
 
     def give(self) -> None:
         """It is free for others."""

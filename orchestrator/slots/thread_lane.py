@@ -296,6 +296,11 @@ class ThreadLane:
         finally:
             self._budget.take_back()
 
+    def take_at_once(self) -> None:
+        """The wait was ended, and so is its task perhaps: it goes on whether a slot is free or not."""
+        self._permits.take_at_once()
+        self._budget.take_back()
+
     async def take_back_async(self) -> None:
         """The same for a task that runs an event loop of its own."""
         await asyncio.to_thread(self.take_back)

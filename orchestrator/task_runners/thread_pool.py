@@ -11,6 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
 from orchestrator.client.slot_lending import this_thread
+from orchestrator.client.wakers import Woken
 
 T = TypeVar("T")
 MAX_THREADS: Final = 100_000  # those that wait occupy no place, but a thread each
@@ -78,7 +79,7 @@ class LendingExecutor(ThreadPoolExecutor):
 
     def take_back(self) -> None:
         """Block until there is a place, before new calls."""
-        with self._changed:
+        with self._changed, Woken(self._wake):
             self._returning += 1
             try:
                 while self._free <= 0:
@@ -91,6 +92,15 @@ class LendingExecutor(ThreadPoolExecutor):
                     self._free -= 1
         if queued:
             self._begin(*queued)
+
+    def take_at_once(self) -> None:
+        """Go on, whether there is a place or not."""
+        with self._changed:
+            self._free -= 1
+
+    def _wake(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
 
     async def take_back_async(self) -> None:
         """The same for a call that runs an event loop of its own."""

@@ -84,6 +84,10 @@ class PlaceByName:
         """The wait is over."""
         process.slots().note_lent(-1)
 
+    def take_at_once(self) -> None:
+        """The wait was ended."""
+        self.take_back()
+
     async def take_back_async(self) -> None:
         """The same on an event loop."""
         self.take_back()

@@ -44,6 +44,9 @@ class OneThread:
     def take_back(self) -> None:
         self.taken_back += 1
 
+    def take_at_once(self) -> None:
+        self.take_back()
+
     async def take_back_async(self) -> None:
         self.take_back()
 

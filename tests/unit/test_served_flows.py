@@ -48,6 +48,9 @@ class Lane:
     def take_back(self) -> None:
         """There is always room."""
 
+    def take_at_once(self) -> None:
+        """There is always room."""
+
     async def take_back_async(self) -> None:
         """There is always room."""
 

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from orchestrator import as_completed, flow, task
 from orchestrator.futures import PrefectFuture
+from tests.support import signals
 
 
 @task
@@ -45,6 +46,29 @@ def deep(levels: int) -> int:
     if not levels:
         return 1
     return sum(future.result(timeout=60) for future in [deep.submit(levels - 1), deep.submit(levels - 1)])
+
+
+@task
+def stays(begun: str, may_end: str) -> str:
+    """Keeps its place until a sign is given."""
+    signals.give(begun)
+    signals.wait_for(may_end, timeout=60)
+    return "stayed"
+
+
+@task(timeout_seconds=0.5)
+def waits_too_long(begun: str, may_end: str) -> str:
+    return stays.submit(begun, may_end).result()
+
+
+@task(timeout_seconds=0.5)
+def takes_its_ends_too_long(begun: str, may_end: str) -> list[str]:
+    return [future.result() for future in as_completed([stays.submit(begun, may_end)])]
+
+
+@task
+def waits_for_it(begun: str, may_end: str) -> str:
+    return stays.submit(begun, may_end).result()
 
 
 # -- one parent for each way of waiting; each waits for three leaves, and its result is their sum ------------
