@@ -21,6 +21,7 @@ from tests.behaviour.test_forks import forked, wait_for
 from tests.support.apps import basics
 from tests.support.waiting import wait_until
 
+SETTINGS = {"command_timeout_seconds": 30.0, "connect_timeout_seconds": 10.0}  # how long, is asked elsewhere
 APP = "tests.support.apps.basics"
 pytestmark = [
     pytest.mark.usefixtures("worker"),
