@@ -114,6 +114,16 @@ def _framed_in_blocks(calls: FramedCalls, blocks: list[list[Any]]) -> int:
     return at
 
 
+def whole_block(calls: FramedCalls) -> list[str | bytes] | None:
+    """What ``send_block.lua`` takes, if these calls, which wait for nothing, are one block; ``None``: they are not."""
+    blocks: list[list[Any]] = []
+    if _framed_in_blocks(calls, blocks) != len(calls) or len(blocks) != 1:
+        return None
+    block, task, route, flow_run, inbox, meta, bodies, ends, count, deliveries, _, _ = blocks[0]
+    given = (route[:-3], flow_run or "", inbox or "", meta or "", deliveries or "", str(count), bodies, ends)
+    return [block, task, route, *given]
+
+
 def wait_side_by_side(calls: FramedCalls) -> bool:
     """Whether blocks can say what all of these wait for, if they wait for anything."""
     if not calls.wait_for_others:

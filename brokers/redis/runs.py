@@ -12,7 +12,7 @@ from brokers.messages import Envelope
 from brokers.records import CALLS_AT_ONCE, in_portions
 from brokers.stored import text
 
-from .blocks import in_blocks, wait_side_by_side
+from .blocks import in_blocks, wait_side_by_side, whole_block
 from .scripts import load
 from .sources import shortened
 from .store import RedisStore
@@ -60,12 +60,23 @@ class RedisRuns:
         some: Sequence[Envelope] = calls
         try:
             for some in _framed_portions(calls):
-                self.write(some)
+                if not (len(some) <= MOST_IN_BLOCK and self._wrote_block(some)):
+                    self.write(some)
                 sent += len(some)
         except BrokerError as error:
             note_queued(error, calls.run_ids[:sent], some)
             raise
         return calls.run_ids
+
+    def _wrote_block(self, calls: Sequence[Envelope]) -> bool:
+        """Whether the short way was open to these calls, see ``send_block.lua``; else nothing was written."""
+        store = self._store
+        if store.queue_limit or store.external_carrier or not store.blocks:
+            return False
+        if not isinstance(calls, FramedCalls) or calls.wait_for_others:
+            return False
+        call = whole_block(calls)
+        return call is not None and store.wires.run((load("send_block"), *call), prefix=store.keys.prefix) == [1]
 
     def write(
         self, envelopes: Sequence[Envelope], calls_per_range: Callable[[str], int] | None = None

@@ -310,6 +310,7 @@ WITH_MORE_IN_EVERYTHING = (
     (SUBMIT, "  local n = 6\n", "  local n = 8\n"),
     (SEND_ONE, "local fields = { 't', task,", "local fields = { 'zz', 'later', 't', task,"),
     (SEND_ONE, "local n = 10\n", "local n = 12\n"),
+    (SEND_ONE, "'HSET', key, 't', task,", "'HSET', key, 'zz', 'later', 't', task,"),
 )
 UNDERSTOOD = {
     "a plain call": ("optional.delay(1)", ("Completed", "list", "[1]")),

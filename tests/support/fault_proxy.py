@@ -25,7 +25,7 @@ from typing import Final, NamedTuple
 from brokers.redis.scripts import load
 from brokers.urls import parse_url
 
-SHORT_WAYS: Final = {"send": "submit", "done": "complete"}
+SHORT_WAYS: Final = {"send": "submit", "send_block": "submit", "done": "complete"}
 """Scripts that do for plain calls what another one does for all."""
 
 

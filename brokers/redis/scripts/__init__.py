@@ -11,7 +11,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Final, NamedTuple
 
-ALONE: Final = ("done", "send")
+ALONE: Final = ("done", "send", "send_block")
 """Verbs without any part, not even the first."""
 
 _NEEDS: Final = re.compile(r"^-- needs: ([a-z_ ]+)$", re.MULTILINE)
