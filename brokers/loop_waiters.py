@@ -10,8 +10,10 @@ import asyncio
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
+from typing import Generic, TypeVar
 
-from brokers.parcel import Parcel
+from brokers.parcel import Parcel, Waiter
 
 
 class LoopWaiters:
@@ -28,17 +30,16 @@ class LoopWaiters:
         self._waiting: deque[Parcel] = deque()  # in the order in which their time ends
         self._timer: asyncio.TimerHandle | None = None
 
-    def expect(self, parcel: Parcel) -> asyncio.Future[None]:
-        """What to await once the parcel waits to be sent. It is over when the parcel is done, or its time is."""
+    def expect(self, parcel: Parcel, waiter: Waiter) -> None:
+        """Before the parcel waits to be sent: the waiter gets its result when that is done, or its time is over."""
         waiting = self._waiting
         while waiting and waiting[0].done:
             waiting.popleft()
         waiting.append(parcel)
         if self._timer is None:
             self._timer = self.loop.call_later(waiting[0].until - time.monotonic(), self._look)
-        waiter = parcel.waiter = self.loop.create_future()
+        parcel.waiter = waiter
         parcel.notify = self.notify
-        return waiter
 
     def notify(self, parcel: Parcel) -> None:
         """The parcel is done. Raises RuntimeError: the loop is closed."""
@@ -66,16 +67,24 @@ def _wake(parcel: Parcel) -> None:
         waiter.set_result(None)
 
 
-class LoopsOfThreads:
-    """The waiters of the loop that runs in the thread that asks."""
+Waiters = TypeVar("Waiters", bound=LoopWaiters)
 
-    def __init__(self) -> None:
+
+class LoopsOfThreads(Generic[Waiters]):
+    """The waiters of the loop that runs in the thread that asks.
+
+    Args:
+        new: makes those of a loop.
+    """
+
+    def __init__(self, new: Callable[[asyncio.AbstractEventLoop], Waiters]) -> None:
+        self._new = new
         self._of_thread = threading.local()
 
-    def here(self) -> LoopWaiters:
+    def here(self) -> Waiters:
         """Those of this thread's loop."""
         loop = asyncio.get_running_loop()
-        waiters: LoopWaiters | None = getattr(self._of_thread, "waiters", None)
+        waiters: Waiters | None = getattr(self._of_thread, "waiters", None)
         if waiters is None or waiters.loop is not loop:
-            waiters = self._of_thread.waiters = LoopWaiters(loop)
+            waiters = self._of_thread.waiters = self._new(loop)
         return waiters

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
-from typing import Final, TypeAlias
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 from brokers.errors import BrokerError, QueueFull
 from brokers.framed_calls import FramedCalls
@@ -15,16 +14,25 @@ from brokers.messages import Envelope
 from brokers.schema import Extra
 
 log = logging.getLogger("orchestrator.sender")
+AnError = TypeVar("AnError", bound=BaseException)
 NOBODY_WAITS: Final = float("inf")
 Rebind: TypeAlias = Callable[[Envelope, str], bytes]
 """Gives the body of a call under another run id: its signature, if it has one, is for one id only."""
+
+
+class Waiter(Protocol):
+    """What the coroutine awaits that sent a parcel: a future, or what stands for those of several calls."""
+
+    def done(self) -> bool: ...
+    def set_result(self, result: Any, /) -> None: ...
 
 
 class Parcel:
     """Some envelopes that are sent together, and what became of them."""
 
     __slots__ = (
-        *("done", "envelopes", "error", "gate", "notify", "rebind", "room_until", "run_ids", "until", "waiter"),
+        *("done", "envelopes", "error", "gate", "is_block", "notify", "rebind", "room_until", "run_ids", "until"),
+        "waiter",
     )
 
     def __init__(
@@ -34,14 +42,16 @@ class Parcel:
         until: float = NOBODY_WAITS,
         room_until: float = 0.0,
         rebind: Rebind | None = None,
+        is_block: bool = False,
     ) -> None:
+        self.is_block = is_block  # its calls are one, and need no envelopes
         self.envelopes = envelopes
         self.notify = notify
         self.until = until  # an event loop's sender is notified then, sent or not
         self.room_until = room_until  # until then a full queue is waited for
         self.rebind = rebind  # the only call may get another id: this gives its body then
         self.gate: threading.Lock | None = None  # of the thread that waits for it
-        self.waiter: asyncio.Future[None] | None = None  # of the coroutine that waits for it
+        self.waiter: Waiter | None = None  # of the coroutine that waits for it
         self.run_ids: Sequence[str] = ()  # from the moment at which they are sent
         self.error: BaseException | None = None
         self.done = False
@@ -81,9 +91,13 @@ def open_gate(parcel: Parcel) -> None:
 
 def error_for(error: Exception, parcel: Parcel) -> Exception:
     """The error of a trip that several shared, for one of them: it must not get the others' run ids, nor traceback."""
+    return copy_for(error, set(parcel.given_ids)) if isinstance(error, BrokerError) else error
+
+
+def copy_for(error: AnError, its: Collection[str]) -> AnError:
+    """The same error for the sender of some of the calls."""
     if not isinstance(error, BrokerError):
         return error
-    its = set(parcel.given_ids)
     copied = type(error)(*error.args)
     copied.reply_lost = error.reply_lost
     copied.queued_run_ids = tuple(run_id for run_id in error.queued_run_ids if run_id in its)

@@ -18,17 +18,9 @@ from typing import Final
 
 from brokers.deadline import deadline, within
 from brokers.errors import BrokerUnavailable, QueueFull
-from brokers.loop_waiters import LoopsOfThreads
+from brokers.loop_waiters import LoopsOfThreads, LoopWaiters
 from brokers.messages import Envelope
-from brokers.parcel import (
-    NOBODY_WAITS,
-    Parcel,
-    Rebind,
-    have_upstreams,
-    notify_sender,
-    open_gate,
-    parcel_of_thread,
-)
+from brokers.parcel import NOBODY_WAITS, Parcel, Rebind, have_upstreams, notify_sender, open_gate, parcel_of_thread
 from brokers.patience import PatientParcels
 from brokers.threads import is_interruption, unending
 from brokers.trips import Trips
@@ -50,6 +42,7 @@ class Sender:
         new_block: makes the first characters of ids of a block; ``None``: the broker keeps no blocks.
 
     Attributes:
+        seconds: as given.
         trips: how many times what waits has been taken to be sent.
     """
 
@@ -64,8 +57,8 @@ class Sender:
         self.trips = 0
         self._submit = submit
         self._trips = Trips(submit, new_block)
-        self._loops = LoopsOfThreads()
-        self._seconds = seconds
+        self._loops = LoopsOfThreads(LoopWaiters)
+        self.seconds = seconds
         self._room_seconds = wait_for_room_seconds
         self._turn = threading.Lock()
         self._waiting: deque[Parcel] = deque()
@@ -140,17 +133,23 @@ class Sender:
         """Whether these must not overtake a large map: the store knows none of their upstreams before it is sent."""
         return (bool(self._large) or self._large_turn.locked()) and have_upstreams(envelopes)
 
+    def begin(self, parcel: Parcel) -> None:
+        """Have the sender's thread send a parcel that an event loop expects."""
+        (self._large if self._follows_large(parcel.envelopes) else self._waiting).append(parcel)
+        self._wake_thread()
+
     async def asend(self, envelopes: Sequence[Envelope], rebind: Rebind | None = None) -> Sequence[str]:
         """Like :meth:`send`, without blocking the event loop."""
         room_until = time.monotonic() + self._room_seconds if self._room_seconds else 0.0
         while True:
-            parcel = Parcel(envelopes, None, time.monotonic() + self._seconds, room_until, rebind)
-            sent = self._loops.here().expect(parcel)
-            (self._large if self._follows_large(envelopes) else self._waiting).append(parcel)
-            self._wake_thread()
+            parcel = Parcel(envelopes, None, time.monotonic() + self.seconds, room_until, rebind)
+            here = self._loops.here()
+            sent = here.loop.create_future()
+            here.expect(parcel, sent)
+            self.begin(parcel)
             await sent
             if not parcel.done:
-                self._give_up(parcel)
+                self.give_up(parcel)
             if parcel.error is None:
                 return parcel.run_ids
             if not parcel.is_refused_for_now:
@@ -211,9 +210,9 @@ class Sender:
                         self._turn.release()
                         self._hand_on_turn()
                 else:
-                    until = until or within(self._seconds)
+                    until = until or within(self.seconds)
                     if not parcel.gate.acquire(timeout=max(0.0, until - time.monotonic())) and not parcel.done:
-                        self._give_up(parcel)
+                        self.give_up(parcel)
         except BaseException:  # it was interrupted, and may have been the one who was to send for others
             self._wake_thread()
             raise
@@ -236,7 +235,7 @@ class Sender:
             self._leave_to_others([parcel])
             raise
 
-    def _give_up(self, parcel: Parcel) -> None:
+    def give_up(self, parcel: Parcel) -> None:
         """Its time is over while others have the turn; they may be sending it just now."""
         error = BrokerUnavailable("the server does not answer: others of this process wait for it too.")
         try:

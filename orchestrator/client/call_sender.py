@@ -13,12 +13,14 @@ from typing import Final
 from brokers.base import Broker
 from brokers.deadline import deadline
 from brokers.errors import BrokerError, BrokerRefused
+from brokers.loop_groups import LoopGroups
 from brokers.messages import Envelope, Status
 from brokers.parcel import Parcel, Rebind
 from brokers.sender import Sender
 from orchestrator.client.handles import Handle, run_ids_of
 from orchestrator.client.open_block import OpenBlock
 from orchestrator.client.open_futures import OpenFutures
+from orchestrator.runs.run_ids import new_block, new_run_id
 from orchestrator.states import State, StateType
 
 log = logging.getLogger("orchestrator.fleet")
@@ -34,6 +36,7 @@ class CallSender:
         broker: withdraws what must not stay queued.
         open_futures: settles the futures of calls that could not be sent.
         start_server: starts the private server before the time of a verb begins; ``None`` once nothing has to start.
+        in_groups: plain calls of coroutines may go as blocks, and a queue takes any number of calls.
 
     Attributes:
         open_block: gives ids to calls that are sent by :meth:`send_buffered` one after another.
@@ -45,11 +48,13 @@ class CallSender:
         broker: Broker,
         open_futures: OpenFutures,
         start_server: Callable[[], object] | None,
+        in_groups: bool = False,
     ) -> None:
         self._sender, self._broker, self._open_futures = sender, broker, open_futures
         self._start_server = start_server
         self.open_block = OpenBlock(lambda: sender.trips)
         self._failures = FailuresToSend()
+        self._groups = LoopGroups(sender, new_block, new_run_id) if in_groups else None
 
     def send(self, envelopes: Sequence[Envelope], rebind: Rebind | None = None) -> Sequence[str]:
         """Send now; returns the run ids once the server has confirmed.
@@ -77,9 +82,21 @@ class CallSender:
         try:
             return await self._sender.asend(envelopes, rebind)
         except BrokerError as error:
-            if error.queued_run_ids or error.doubtful_run_ids:
-                await asyncio.to_thread(self._withdraw, error, len(envelopes))
+            await self.refused(error, len(envelopes))
             raise
+
+    @property
+    def groups(self) -> LoopGroups | None:
+        """:meth:`asend` for calls that share all but their bodies. Errors of what it returns go to :meth:`refused`.
+
+        ``None``: only ``asend`` can send them: a server is to be started yet, or queues may be full.
+        """
+        return self._groups if self._start_server is None else None
+
+    async def refused(self, error: BrokerError, count: int = 1) -> None:
+        """Have the error of calls that could not all be sent say what became of them."""
+        if error.queued_run_ids or error.doubtful_run_ids:
+            await asyncio.to_thread(self._withdraw, error, count)
 
     def send_buffered(self, envelopes: Sequence[Envelope], futures: Sequence[Handle]) -> None:
         """Send within about a millisecond; if that fails the futures are Crashed with the error, which is logged.

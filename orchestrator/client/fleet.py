@@ -80,7 +80,8 @@ class Fleet:
         self.sender = self._make_sender()
         self.open_futures = self._make_open_futures()
         start_server = self.embedded.ensure if self.embedded is not None else None
-        self.calls = CallSender(self.sender, self.broker, self.open_futures, start_server)
+        in_groups = self.broker.runs.keeps_blocks and not settings.queue_limit
+        self.calls = CallSender(self.sender, self.broker, self.open_futures, start_server, in_groups)
         self.lookup = RunLookup(self.broker, self.sender, self.open_futures, self.broker.seconds)
         self.logs = self._make_logs()
         self.flow_reports = FlowReports(self.broker.flow_runs, settings.lease_seconds, settings.beat_seconds)

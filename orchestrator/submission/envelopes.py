@@ -6,13 +6,14 @@ A frame holds what is the same for all calls of one ``submit`` or ``map`` (route
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from brokers.block_ids import fit_for_block
+from brokers.block_ids import LARGEST_BODY, fit_for_block
 from brokers.framed_calls import with_upstreams
 from brokers.messages import ASYNC_LANE, SYNC_LANE, Envelope, Route
-from brokers.schema import READABLE_BY, VERSION, CallMeta, Extra
+from brokers.schema import READABLE_BY, VERSION, CallMeta, Extra, is_flow_call
 from orchestrator import serializers
 from orchestrator.client.fleet import Fleet
 from orchestrator.observability.run_logs import prints_are_logged
@@ -48,6 +49,7 @@ class EnvelopeBuilder:
     __slots__ = (
         "_class_left_out",
         "_flow_run_id",
+        "_for_all",
         "_meta",
         "_prints",
         "_reply_to",
@@ -85,6 +87,7 @@ class EnvelopeBuilder:
         lane = ASYNC_LANE if task.isasync else SYNC_LANE
         self._route = str(Route(self.queue, options.priority or task.options.priority, lane))
         self.extras = _extras(fleet, task, wait_for, options)
+        self._for_all: Envelope | None = None
         fleet.queues_used.add(self.queue)
         fleet.calls_made.add((self.queue, task.task_key, task.script))
 
@@ -113,6 +116,7 @@ class EnvelopeBuilder:
         frame.fleet, frame._class_left_out, frame._reply_to = fleet, False, None
         frame._task_key, frame._flow_run_id, frame._meta, frame._route, frame.extras = plan
         frame.queue = frame._route[:-3]
+        frame._for_all = None
         return frame
 
     def envelope(self, run_id: str, args: Sequence[Any], kwargs: dict[str, Any]) -> Envelope:
@@ -127,6 +131,32 @@ class EnvelopeBuilder:
             run_id, self._task_key, self._route, body, self._flow_run_id, self._reply_to, self._meta, extras
         )
 
+    def post(self, args: Sequence[Any], kwargs: dict[str, Any]) -> asyncio.Future[str] | None:
+        """Send a call together with those of other coroutines, if it has nothing of its own but a body.
+
+        Returns:
+            What to await, see ``CallSender.groups``; ``None``: it wants an envelope.
+
+        Raises:
+            SerializationError, PayloadTooLarge: the arguments cannot be sent.
+        """
+        groups = self.fleet.calls.groups
+        if groups is None or self._for_all is None:
+            return None
+        if self._class_left_out:
+            args = args[1:]
+        try:
+            body, upstreams = serializers.pack_call(args, kwargs, context=_is_bound_to_an_id, limits=self.fleet.limits)
+        except _BoundToAnId:
+            return None
+        return groups.post(self._for_all, body) if upstreams is None and len(body) <= LARGEST_BODY else None
+
+    def serve_many(self) -> None:
+        """It is kept: calls of the same moment have it in common, unless each is signed for its own id."""
+        protection = self.fleet.protection
+        if fit_for_block(self.extras) and not (protection.signs or protection.ciphers or is_flow_call(self._task_key)):
+            self._for_all = self.around("", b"", self.extras)
+
     def around(self, run_id: str, body: bytes, extras: dict[str, Any] | None) -> Envelope:
         """The envelope around what :meth:`packed` made."""
         return Envelope(
@@ -140,6 +170,14 @@ class EnvelopeBuilder:
         return serializers.pack_call(
             args, kwargs, context=lambda: call_context(self._task_key, run_id, self._meta), limits=self.fleet.limits
         )
+
+
+class _BoundToAnId(Exception):
+    """The body is signed."""
+
+
+def _is_bound_to_an_id() -> Any:
+    raise _BoundToAnId
 
 
 def builder_for(
@@ -161,6 +199,7 @@ def builder_for(
     frame: EnvelopeBuilder | None = task.frames.get(kind)
     if frame is None or frame.fleet is not fleet or (run is not None and not frame.is_of(run.run_id)):
         frame = task.frames[kind] = EnvelopeBuilder(fleet, task, None, options, watched)
+        frame.serve_many()
     return frame
 
 

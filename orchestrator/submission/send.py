@@ -14,6 +14,7 @@ from orchestrator.client.handles import run_ids_of
 from orchestrator.client.map_future import MapFuture
 from orchestrator.client.map_list import MapFutureList
 from orchestrator.client.map_runs import MapRuns
+from orchestrator.errors import BrokerError
 from orchestrator.futures import PrefectFuture, PrefectFutureList
 from orchestrator.observability.tracing import API as TRACES
 from orchestrator.observability.tracing.sending import is_wanted, sending
@@ -145,9 +146,16 @@ async def _asend_call(
             (run_id,) = await fleet.calls.asend((envelope,), rebound)
             span.sent(run_id)
         return PrefectFuture(run_id, source=fleet)
-    envelope = builder_for(fleet, task, wait_for, options, watched).envelope(new_run_id(), args, kwargs)
+    frame = builder_for(fleet, task, wait_for, options, watched)
     if watched:
-        return await _asend_watched(fleet, envelope)
+        return await _asend_watched(fleet, frame.envelope(new_run_id(), args, kwargs))
+    if (sent := frame.post(args, kwargs)) is not None:
+        try:
+            return PrefectFuture(await sent, source=fleet)
+        except BrokerError as error:
+            await fleet.calls.refused(error)
+            raise
+    envelope = frame.envelope(new_run_id(), args, kwargs)
     (run_id,) = await fleet.calls.asend((envelope,), rebound)
     return PrefectFuture(run_id, source=fleet)
 

@@ -40,7 +40,7 @@ def at_once(fleet: Fleet, works: list[Any]) -> list[Any]:
             return error
 
     with ThreadPoolExecutor(len(works)) as pool, pytest.MonkeyPatch.context() as patched:
-        patched.setattr(fleet.sender, "_seconds", 60.0)  # a busy machine takes its time to start so many threads
+        patched.setattr(fleet.sender, "seconds", 60.0)  # a busy machine takes its time to start so many threads
         with fleet.sender._turn:
             sent = [pool.submit(outcome, work) for work in works]
             wait_until(lambda: len(fleet.sender._waiting) + sum(one.done() for one in sent) == len(works), 60)

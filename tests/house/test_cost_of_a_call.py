@@ -6,6 +6,7 @@ it was written, plus a little; whoever needs more says why in the change. Where 
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -108,6 +109,22 @@ def test_a_delay_is_one_script_and_one_round_trip(stepwise: Stepwise, ledger: Le
     assert commands.pop("evalsha") == calls
     assert sum(commands.values()) <= 7 * calls, commands  # one of them counts what was submitted, for the metrics
     assert spent <= 262 * calls  # bytes; 239 when it was written
+
+
+async def of_coroutines(calls: int) -> None:
+    await asyncio.gather(*(same.adelay(number) for number in range(calls)))
+
+
+def test_64_coroutines_are_one_short_script(stepwise: Stepwise, ledger: Ledger) -> None:
+    calls = 64
+    with asyncio.Runner() as runner:
+        runner.run(of_coroutines(calls))
+        commands, spent = ledger.of(lambda: runner.run(of_coroutines(calls)))
+        assert commands.pop("evalsha") == 1
+        assert sum(commands.values()) <= 12, commands  # as many as for a block of four
+        assert spent <= 14 * calls  # bytes
+        # Of the loop's thread, with the task that asyncio makes of each; the sender's thread sends them as one.
+        assert function_calls(lambda: runner.run(of_coroutines(calls))) <= 97.2 * 1.15 * calls
 
 
 def test_a_map_of_1000_is_two_scripts(stepwise: Stepwise, ledger: Ledger) -> None:

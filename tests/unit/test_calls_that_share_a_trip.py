@@ -196,7 +196,7 @@ def test_a_call_that_was_given_up_keeps_the_id_that_its_sender_was_given(store: 
     parcel = sender._waiting[2]
     store.gate.set()
     assert entered.wait(20)
-    sender._give_up(parcel)
+    sender.give_up(parcel)
     go_on.set()
     error: Any = sent[2].exception()
     assert error.doubtful_run_ids == (calls[2].run_id,)

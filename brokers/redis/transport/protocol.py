@@ -67,7 +67,10 @@ class Dialogue:
         left = until - time.monotonic()
         if not left - SLACK_SECONDS < self._seconds <= left:
             self._allow(left)
-        packed = b"".join(map(hiredis.pack_command, map(tuple, batch)))
+        if len(batch) == 1:
+            packed = hiredis.pack_command(tuple(batch[0]))
+        else:
+            packed = b"".join(map(hiredis.pack_command, map(tuple, batch)))
         try:
             self.sent = len(batch) > 1  # the first of several may arrive although the last does not
             self._socket.sendall(packed)

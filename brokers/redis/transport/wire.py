@@ -111,7 +111,7 @@ class Wire:
 
     def run(self, *calls: ScriptCall, prefix: str) -> list[Any]:
         """Run scripts in one round trip; a server that does not know them (restart, failover, flush) is taught."""
-        replies = self._exchange([("EVALSHA", script.sha, 1, prefix, *arguments) for script, *arguments in calls])
+        replies = self._exchange([("EVALSHA", call[0].sha, 1, prefix, *call[1:]) for call in calls])
         for at, reply in enumerate(replies):
             if isinstance(reply, Exception):
                 replies[at] = self._taught(calls[at], reply, prefix)
