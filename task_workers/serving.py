@@ -91,10 +91,11 @@ def _server_answers(fleet: Fleet, arrived: SimpleQueue[int]) -> bool:
 
     watch = threading.Thread(target=stop_on_signal, name="stop-waiting", daemon=True)
     watch.start()
-    answers = wait_for_server(fleet, stopped)
-    stopped.set()
-    watch.join()
-    return answers
+    try:
+        return wait_for_server(fleet, stopped)
+    finally:
+        stopped.set()
+        watch.join(1.0)
 
 
 def _check(tasks: tuple[Any, ...], limit: int | None) -> None:

@@ -44,10 +44,19 @@ async def run_flow_async(run: FlowRun, args: Sequence[Any], kwargs: dict[str, An
                 await drive_async(flow_steps.end_steps(run, how), run)
             await asyncio.shield(asyncio.to_thread(runner.stop, True))
             raise
-        finally:
-            await asyncio.to_thread(runner.stop)
+        await _stopped(runner)
     await asyncio.to_thread(run.make_known)
     return state
+
+
+async def _stopped(runner: Any) -> None:
+    """The runner's calls are done. Whoever is interrupted meanwhile (Ctrl-C, SIGTERM, a timeout) cancels them."""
+    stopping = asyncio.ensure_future(asyncio.to_thread(runner.stop))
+    try:
+        await asyncio.shield(stopping)
+    except asyncio.CancelledError:
+        await asyncio.shield(asyncio.to_thread(runner.stop, True))  # with which the other one ends, too
+        raise
 
 
 @contextmanager
@@ -66,6 +75,7 @@ def yielding(run: FlowRun, args: Sequence[Any], kwargs: dict[str, Any]) -> Itera
 
     run.task_runner.start()
     run.note(Running(flow_run_id=run.run_id))
+    at_once = True
     try:
         yield Yielding(
             run,
@@ -75,8 +85,12 @@ def yielding(run: FlowRun, args: Sequence[Any], kwargs: dict[str, Any]) -> Itera
             lambda: flow_steps.begin_steps(run),
             end,
         )
+        at_once = False
+    except (Exception, GeneratorExit):
+        at_once = False
+        raise
     finally:
-        run.task_runner.stop()
+        run.task_runner.stop(at_once)
     run.make_known()
 
 

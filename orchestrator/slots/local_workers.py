@@ -142,6 +142,7 @@ class FlowsWorkers:
 
     def __init__(self, fleet: Fleet, shared: _Shared) -> None:
         self._fleet, self._shared = fleet, shared
+        self._leaving = threading.Lock()  # taken once, by whoever ends this share
         self._expected: list[Handle] = []
         self._later: list[DeferredFutureList[Any]] = []
 
@@ -161,7 +162,7 @@ class FlowsWorkers:
         for futures in self._later:
             self._expected.extend(futures)
         wait_for_all(self._expected, None)
-        self._shared.leave(self._fleet)
+        self._leave()
 
     def abandon(self) -> None:
         """The flow was stopped from outside: its calls are cancelled, those that run are interrupted if they listen."""
@@ -173,7 +174,12 @@ class FlowsWorkers:
             self._fleet.cancel(open_)
         except BrokerError as error:
             log.warning("%d calls could not be cancelled: %s", len(open_), error)
-        self._shared.leave(self._fleet, ABANDON_SECONDS)
+        self._leave(ABANDON_SECONDS)
+
+    def _leave(self, grace_seconds: float = 25.0) -> None:
+        """Once: a flow may be stopped from outside while it finishes."""
+        if self._leaving.acquire(blocking=False):
+            self._shared.leave(self._fleet, grace_seconds)
 
 
 def _publish_end(attempt: Attempt, verdict: Verdict, seconds: float) -> None:

@@ -51,8 +51,9 @@ class FleetTaskRunner(StartedByWith):
         """
         if self._flushed is not None:
             self._flushed()
-        if self._local is not None:
-            self._local.abandon() if at_once else self._local.finish()
+        local = self._local
+        if local is not None:
+            local.abandon() if at_once else local.finish()
             self._local = None
             self._decided = False
 

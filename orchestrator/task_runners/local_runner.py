@@ -68,8 +68,9 @@ class LocalTaskRunner(StartedByWith, ABC):
         """The flow has ended: its calls are waited for, as leaving an executor does. At once: they are cancelled."""
         for future in list(self._open.values()):
             future.cancel() if at_once else future.wait()
-        if self._executor is not None:
-            self._executor.shutdown(wait=not at_once, cancel_futures=at_once)
+        executor = self._executor
+        if executor is not None:
+            executor.shutdown(wait=not at_once, cancel_futures=at_once)
             self._executor = None
 
     @abstractmethod

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context
 from typing import Any, NamedTuple
 
@@ -22,6 +21,7 @@ from brokers.schema import Extra, ScriptedEnd
 from brokers.sender import Sender
 from orchestrator.client.fleet import Fleet
 from orchestrator.client.open_futures import OpenFutures
+from orchestrator.client.own_loop import beside_this_thread
 from orchestrator.client.waiting import wait_async, wait_for_all
 from orchestrator.execution.attempt import Attempt
 from orchestrator.execution.drivers import run_attempt, run_attempt_async
@@ -157,8 +157,7 @@ def _drive(attempt: Attempt) -> Verdict:
     A thread whose event loop is running cannot start another one, which code on a worker may: then a thread is lent.
     """
     if _loop_runs_here():
-        with ThreadPoolExecutor(1) as thread:
-            return thread.submit(run_attempt, attempt).result()
+        return beside_this_thread(lambda: run_attempt(attempt))
     return Context().run(run_attempt, attempt)
 
 

@@ -55,9 +55,10 @@ class Program:
         process = self._started(words, env, subprocess.PIPE, text is not None)
         try:
             out, err = process.communicate(text.encode() if text is not None else None, seconds)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()
+        except BaseException as error:  # Ctrl-C among them
+            _end(process)
+            if not isinstance(error, subprocess.TimeoutExpired):
+                raise
             raise InfrastructureError(f"{self._name} {words[0]} did not end within {seconds:g} s") from None
         if process.returncode:
             written = (err.decode("utf-8", "replace").strip() or out.decode("utf-8", "replace").strip()).splitlines()
@@ -86,6 +87,17 @@ class Program:
             raise InfrastructureError(f"{self._name} cannot be run: {error}") from None
 
 
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Kill it and its helpers. What has left its group may keep its output open, for as long as it likes."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    for stream in (process.stdin, process.stdout, process.stderr):
+        if stream is not None:
+            with suppress(OSError):
+                stream.close()
+
+
 def _end_of(text: str) -> str:
     """The last part of a long text, from the beginning of a word: half a secret would not be masked."""
     return text if len(text) <= MOST_CHARACTERS else text[-MOST_CHARACTERS:].partition(" ")[2]
@@ -105,6 +117,7 @@ class ProgramOutput:
         self._process.wait()
 
     def close(self) -> None:
+        """End it."""
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()

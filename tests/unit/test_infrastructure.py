@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -19,9 +21,11 @@ from orchestrator.work_pools.kubernetes_job import manifest_of
 from task_workers.infrastructure.base import GONE, Condition, Handle, InfrastructureError, Phase, Wanted
 from task_workers.infrastructure.docker import Docker
 from task_workers.infrastructure.kubernetes import Kubernetes
+from task_workers.infrastructure.programs import Program
 from task_workers.infrastructure.variables import OwnCall, own_call, variables_for
 from tests.support.fake_programs import FakePrograms
 from tests.support.waiting import wait_until
+from tests.support.worker_process import is_alive
 
 SECONDS = 30
 Answers = Callable[..., None]
@@ -215,3 +219,14 @@ def test_flow_code_is_taken_from_the_image_where_the_deployed_files_are_not(
     assert found.fn() == str(tmp_path / "inside" / "lib" / "image_flows.py")
     with pytest.raises(MissingFlowError):
         flow_of("id", "of-an-image", replace(version, image=None), is_current=False, snapshot=lambda: None)
+
+
+def test_a_program_that_does_not_end_is_killed_though_another_one_has_its_output(tmp_path: Path) -> None:
+    program = tmp_path / "stubborn"
+    program.write_text("#!/bin/sh\nsetsid sleep 60 &\necho $! > $1\nsleep 60\n")
+    program.chmod(0o755)
+    with pytest.raises(InfrastructureError, match=r"did not end within 0\.5 s"):
+        Program(str(program), "").run(str(tmp_path / "pid"), seconds=0.5)
+    helper = int((tmp_path / "pid").read_text())
+    assert is_alive(helper)
+    os.kill(helper, signal.SIGKILL)
