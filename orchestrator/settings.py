@@ -35,6 +35,8 @@ from orchestrator.configuration.kinds import (
     NotNegative,
     Positive,
     Project,
+    ResultFormat,
+    ResultPlace,
     Server,
     Word,
     keys_of,
@@ -121,10 +123,10 @@ class Settings(BaseModel):
         16 * 1024, description="Arguments and results above this size are compressed"
     )
     persist_result: bool = Field(False, description="Whether tasks keep their results for the cache unless they say")
-    default_result_storage: str | None = Field(
+    default_result_storage: ResultPlace = Field(
         None, description="Where results go that are persisted or too large: a folder, or slug/name of a file system"
     )
-    default_result_serializer: str | None = Field(
+    default_result_serializer: ResultFormat = Field(
         None,
         description="Format of results in files where no task or flow says: msgpack unless set, json, pickle",
     )

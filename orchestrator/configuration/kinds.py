@@ -62,6 +62,27 @@ def keys_of(ring: SecretStr | None) -> tuple[bytes, ...]:
     return tuple(key.strip().encode() for key in text.split(",") if key.strip())
 
 
+def _checked_storage(text: str | None) -> str | None:
+    from orchestrator.errors import ResultStorageError
+    from orchestrator.runs.result_places import place_of_text
+
+    if text is not None:
+        try:
+            place_of_text(text)
+        except ResultStorageError as error:
+            raise ValueError(str(error)) from None
+    return text
+
+
+def _checked_format(name: str | None) -> str | None:
+    if name is not None:
+        from orchestrator.serializers import serializer_names  # only where one is set: this is early
+
+        if name.removeprefix("compressed/") not in serializer_names():
+            raise ValueError(f"one of {', '.join(serializer_names())}, each also with compressed/ in front")
+    return name
+
+
 def _lowered(value: Any) -> Any:
     return value.lower() if isinstance(value, str) else value
 
@@ -88,4 +109,6 @@ Project = Annotated[str | None, AfterValidator(_checked_project)]
 Server = Annotated[str | None, AfterValidator(_checked_server)]
 Carrier = Annotated[str | None, AfterValidator(_checked_broker)]
 KeyRing = Annotated[SecretStr | None, AfterValidator(_checked_ring)]
+ResultPlace = Annotated[str | None, AfterValidator(_checked_storage)]
+ResultFormat = Annotated[str | None, AfterValidator(_checked_format)]
 EncryptionRing = Annotated[SecretStr | None, AfterValidator(_checked_encryption)]

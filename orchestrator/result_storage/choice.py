@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from orchestrator.errors import ConfigurationError, ResultStorageError
+from orchestrator.errors import ResultStorageError
 from orchestrator.runnables.options import RunnableOptions
-from orchestrator.runnables.result_options import serializer_named
 
 
 class Around(NamedTuple):
@@ -75,14 +74,10 @@ def default_storage() -> str | None:
 
 
 def default_serializer() -> str | None:
-    """The setting's format. Raises ConfigurationError: there is none of that name."""
+    """The setting's format."""
     from orchestrator.settings import current
 
-    name = current().default_result_serializer
-    try:
-        return serializer_named(name) if name else None
-    except ValueError as error:
-        raise ConfigurationError(f"ORCHESTRATOR_DEFAULT_RESULT_SERIALIZER={name}: {error}") from None
+    return current().default_result_serializer
 
 
 def default_place() -> str | None:

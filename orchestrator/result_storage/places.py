@@ -7,7 +7,6 @@ has, ``block:s3-bucket/results`` a file system that was saved: its credentials s
 from __future__ import annotations
 
 import os
-import re
 import threading
 import time
 from collections.abc import Callable
@@ -18,10 +17,9 @@ from orchestrator.blocks.abstract import WritableFileSystem
 from orchestrator.blocks.errors import BlockLoadError, BlockNotFound, UnknownBlockType
 from orchestrator.errors import ResultStorageError, SerializationError
 from orchestrator.filesystems import LocalFileSystem, NullFileSystem, RemoteFileSystem
+from orchestrator.runs.result_places import place_of_address, place_of_folder, place_of_text
 
 T = TypeVar("T")
-_BLOCK: Final = re.compile(r"[a-z0-9][a-z0-9-]*/[a-z0-9][a-z0-9-]*")
-_PLACE: Final = re.compile(r"(local:/|remote:[a-z0-9+.-]+://|block:[a-z0-9])", re.IGNORECASE)
 FRESH_SECONDS: Final = 60.0  # a block that has changed is used from then on; a storage that answered is not asked again
 
 
@@ -35,18 +33,18 @@ def place_of(storage: Any) -> str:
     ('local:/data/results', 'remote:s3://bucket/results', 'block:s3-bucket/results')
     """
     if isinstance(storage, Path):
-        return _local(str(storage))
+        return place_of_folder(str(storage))
     if isinstance(storage, str):
-        return _place_of_text(storage.strip())
+        return place_of_text(storage)
     name = getattr(storage, "_block_document_name", None)
     if name:
         return f"block:{storage.get_block_type_slug()}/{name}"
     if isinstance(storage, NullFileSystem):
         return ""
     if isinstance(storage, LocalFileSystem):
-        return _local(storage.basepath or ".")
+        return place_of_folder(storage.basepath or ".")
     if isinstance(storage, RemoteFileSystem) and not storage.settings:
-        return _remote(storage.basepath)
+        return place_of_address(storage.basepath)
     kind = type(storage).__name__
     if isinstance(storage, WritableFileSystem):
         raise ResultStorageError(
@@ -55,36 +53,6 @@ def place_of(storage: Any) -> str:
             f'"{storage.get_block_type_slug()}/results"'
         )
     raise ResultStorageError(f"the result_storage {kind} is no file system of orchestrator.filesystems, nor a block")
-
-
-def _place_of_text(text: str) -> str:
-    if _PLACE.match(text):
-        return text
-    if text.startswith(("file://", "local://")):
-        return _local(text.partition("://")[2])
-    if "://" in text:
-        return _remote(text)
-    if text.startswith((".", "~", "/")) or os.path.isabs(text):
-        return _local(text)
-    if _BLOCK.fullmatch(text):
-        return f"block:{text}"
-    raise ResultStorageError(
-        f"result_storage={text!r} is neither the name of a saved file system (slug/name, as in "
-        f"'local-file-system/results') nor a folder: a folder begins with / or ./, so write './{text}'"
-    )
-
-
-def _local(folder: str) -> str:
-    return f"local:{os.path.realpath(os.path.expanduser(folder))}"
-
-
-def _remote(url: str) -> str:
-    if "@" in url.partition("://")[2].partition("/")[0]:
-        raise ResultStorageError(
-            "the address of the result_storage holds credentials, which every record would show: save a "
-            "RemoteFileSystem with them as its settings, and give its name, 'remote-file-system/name'"
-        )
-    return f"remote:{url.rstrip('/')}"
 
 
 class _Fresh:

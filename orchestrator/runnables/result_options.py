@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from orchestrator.runs.result_places import place_of_text
 from orchestrator.serializers import serializer_names
 
 COMPRESSED: Final = "compressed/"  # in front of a format: always compressed, not only when it is large
@@ -26,7 +27,7 @@ class ResultOptions(Protocol):
 
 
 def check_result_options(options: ResultOptions) -> None:
-    """Raise TypeError or ValueError, naming the option and the value, when one is wrong."""
+    """Raise TypeError, ValueError or ResultStorageError, naming the option and the value, when one is wrong."""
     for name in ("persist_result", "cache_result_in_memory"):
         value = getattr(options, name)
         if value is not None and not isinstance(value, bool):
@@ -37,6 +38,8 @@ def check_result_options(options: ResultOptions) -> None:
             f"result_storage={storage!r}: a file system such as LocalFileSystem(basepath=...), the name of one that "
             "was saved (slug/name), or a folder (a Path, or a text that begins with / or ./)"
         )
+    if isinstance(storage, str):
+        place_of_text(storage)
     key = options.result_storage_key
     if key is not None and not isinstance(key, str):
         raise TypeError(f"result_storage_key={key!r} must be a text such as 'report-{{parameters[day]}}.json'")

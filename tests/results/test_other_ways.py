@@ -13,7 +13,7 @@ from orchestrator import flow, settings, task
 from orchestrator.cache_policies import INPUTS
 from orchestrator.client.fleet import Fleet
 from orchestrator.configuration.names import setting_named
-from orchestrator.errors import ResultStorageError
+from orchestrator.errors import ConfigurationError, ResultStorageError
 from orchestrator.futures import PrefectFuture
 from orchestrator.inspection import retry_runs
 from orchestrator.result_storage import places
@@ -143,8 +143,42 @@ def test_the_format_of_the_setting(folder: Path) -> None:
         assert echo.with_options(result_storage=folder, result_serializer="msgpack")([1]) == [1]
     heads = [path.read_bytes().partition(b"\n")[0] for path in files_in(folder)]
     assert sorted(json.loads(head)["serializer"] for head in heads) == ["json", "msgpack"]
-    with settings.use(Settings(default_result_serializer="yaml")), pytest.raises(ValueError, match="SERIALIZER=yaml"):
-        echo.with_options(result_storage=folder)([1])
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ({"default_result_serializer": "yaml"}, "SERIALIZER='yaml' is not allowed: one of json, msgpack, pickle"),
+        ({"default_result_storage": "results"}, "a folder begins with / or ./, so write './results'"),
+        ({"default_result_storage": "s3://key:s3cret@bucket"}, "holds credentials"),
+    ],
+)
+def test_a_setting_of_results_that_means_nothing_is_refused_when_settings_are_read(
+    given: dict[str, Any], reason: str
+) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        Settings(**given)
+    assert reason in str(refused.value)
+    assert "s3cret" not in str(refused.value)
+    for name in ("json", "compressed/pickle"):
+        assert Settings(default_result_serializer=name).default_result_serializer == name
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ({"result_storage": "results"}, "so write './results'"),
+        ({"result_storage": "S3/Bucket"}, "is neither the name of a saved file system"),
+        ({"result_storage": "s3://key:s3cret@bucket"}, "holds credentials"),
+        ({"result_serializer": "yaml"}, "there is no such format"),
+    ],
+)
+@pytest.mark.parametrize("decorator", [task, flow])
+def test_an_option_of_results_that_means_nothing_is_refused_by_the_decorator(
+    decorator: Any, given: dict[str, Any], reason: str
+) -> None:
+    with pytest.raises((ValueError, ResultStorageError), match=reason):
+        decorator(**given)(lambda value: value)
 
 
 @pytest.mark.parametrize("name", ["PREFECT_DEFAULT_RESULT_STORAGE_BLOCK", "PREFECT_RESULTS_DEFAULT_STORAGE_BLOCK"])
