@@ -29,6 +29,7 @@ CERTIFICATE_CHECKS: Final = ("none", "optional", "required")
 
 _SCHEME_PART: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _HOST_AND_PORT: Final = re.compile(r"(?:\[([^\[\]]*)\]|([^:\[\]]*))(?:(:)([^:]*))?", re.DOTALL)
+_HOST_WITH_PORT: Final = re.compile(r"[\w.-]*:[0-9]{2,5}(/[\w/.-]*)?", re.ASCII)
 _SECRET_OPTION: Final = re.compile(r"pass|pwd|secret|token", re.IGNORECASE)
 
 
@@ -115,10 +116,14 @@ def masked(url: str) -> str:
     'redis://app:***@cache.example/0'
     >>> masked("redis://:odd/p@ss?word@cache.example")
     'redis://:***@cache.example'
+    >>> masked("s3cret"), masked("localhost:6379/0")
+    ('***', 'localhost:6379/0')
     """
     text = str(url)
     understood = _is_understood(text)
     found = _SCHEME_PART.match(text)
+    if found is None and text and not _HOST_WITH_PORT.fullmatch(text):
+        return "***"  # a password in the wrong variable looks no different
     start = found.end() if found else 0
     rest = _masked_query(text[start:], only_values=understood)
     # In a broken URL a password may hold any character: only the last "@" of all surely ends it.

@@ -127,8 +127,7 @@ class Settings(BaseModel):
         None, description="Where results go that are persisted or too large: a folder, or slug/name of a file system"
     )
     default_result_serializer: ResultFormat = Field(
-        None,
-        description="Format of results in files where no task or flow says: msgpack unless set, json, pickle",
+        None, description="Format of results in files where no task or flow says: msgpack unless set, json, pickle"
     )
 
     lease_seconds: Positive = Field(10.0, description="A worker that sent no heartbeat for so long is taken to be dead")
@@ -181,9 +180,7 @@ class Settings(BaseModel):
             super().__init__(**{**found.values, **values})
         except ValidationError as error:
             of_profile = {name for name, source in found.sources.items() if source == PROFILE and name not in values}
-            texts = [
-                _described(each, found.profile if set(each["loc"]) & of_profile else "") for each in error.errors()
-            ]
+            texts = [_described(one, found.profile if set(one["loc"]) & of_profile else "") for one in error.errors()]
             # `from None`: the original's text shows the values of secrets
             raise ConfigurationError("; ".join(texts)) from None
         if self.lease_seconds < 2 * self.beat_seconds:
@@ -305,7 +302,7 @@ def shown(name: str, value: Any) -> Any:
     if name in _SECRETS or isinstance(value, SecretStr):
         return "***" if value is not None else None
     text = str(value) if isinstance(value, str | Path) else value
-    if isinstance(text, str) and (name in _URLS or "://" in text):
+    if isinstance(text, str) and (name in _URLS or "://" in text or (name == "default_result_storage" and "@" in text)):
         return _SECRET_PART.sub(r"\1***", masked(text))
     return text
 

@@ -142,7 +142,7 @@ def _local_api() -> LocalApi:
 
 def _checked(url: str) -> str:
     if not url.startswith(("http://", "https://")):
-        raise ConfigurationError(f"{url!r} is no address of an API, such as http://127.0.0.1:4200/api")
+        raise ConfigurationError(f"{masked(url)!r} is no address of an API, such as http://127.0.0.1:4200/api")
     return url.rstrip("/")
 
 

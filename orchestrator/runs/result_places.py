@@ -32,9 +32,10 @@ def place_of_text(text: str) -> str:
         return place_of_folder(text)
     if _BLOCK.fullmatch(text):
         return f"block:{text}"
+    seen = "***" if "@" in text else text  # an address with credentials and a slip of the pen
     raise ResultStorageError(
-        f"result_storage={text!r} is neither the name of a saved file system (slug/name, as in "
-        f"'local-file-system/results') nor a folder: a folder begins with / or ./, so write './{text}'"
+        f"result_storage={seen!r} is neither the name of a saved file system (slug/name, as in "
+        f"'local-file-system/results') nor a folder: a folder begins with / or ./, so write './{seen}'"
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -184,7 +185,8 @@ def _sources() -> Mapping[str, str]:
 def _pair(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals or not name.strip():
-        raise click.UsageError(f"{text!r} is no NAME=VALUE")
+        begin = re.split(r"\W", text, maxsplit=1)[0]  # the rest may be a key
+        raise click.UsageError(f"what begins with {begin!r} is no NAME=VALUE")
     if not value:
         raise click.UsageError(f"{text!r} has no value; to take a setting out: orchestrator config unset {name}")
     return name.strip(), value

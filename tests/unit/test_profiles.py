@@ -190,6 +190,7 @@ def test_a_setting_under_prefect_s_name_is_ours_and_comes_from_the_profile(comma
         (["ORCHESTRATOR_ENCRYPTION_KEY=pa55"], 1, "32 characters"),
         (["ORCHESTRATOR_PROFILES_PATH=/x"], 1, "environment variable"),
         (["namespace"], 2, "no NAME=VALUE"),
+        (["secret_key: pa55"], 2, "what begins with 'secret_key' is no NAME=VALUE"),
         (["namespace="], 2, "config unset namespace"),
     ],
     ids=lambda value: str(value),

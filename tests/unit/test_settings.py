@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator import settings
+from orchestrator import get_client, settings
 from orchestrator.errors import ConfigurationError
 from orchestrator.settings import Settings, current, describe, reset, shown, use
 
@@ -69,7 +69,7 @@ def test_a_variable_sets_its_setting(
         ("ORCHESTRATOR_QUEUE_LIMIT", "9" * 30, ["1000000000"]),
         ("ORCHESTRATOR_LEASE_SECONDS", "3", ["twice", "BEAT_SECONDS"]),
         ("ORCHESTRATOR_REDIS_URL", "http://x", ["http", "redis://"]),
-        ("ORCHESTRATOR_BROKER_URL", "nonsense", ["nonsense"]),
+        ("ORCHESTRATOR_BROKER_URL", "nonsense", ["scheme: there is none", "redis://"]),
     ],
 )
 def test_a_bad_value_is_told_with_its_variable_and_what_is_allowed(
@@ -101,6 +101,30 @@ def test_passwords_and_keys_are_never_shown(monkeypatch: pytest.MonkeyPatch) -> 
     assert "pa55" not in str(caught.value)
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__
+
+
+@pytest.mark.parametrize("text", ["pa55", "me:pa55@h", "redis//me:pa55@h", "redis:pa55", "pa55/0", "s3:/key:pa55@b"])
+@pytest.mark.parametrize("name", ["redis_url", "broker_url", "celery_result_backend", "api_url", "ui_url"])
+def test_an_address_without_its_scheme_is_not_quoted(name: str, text: str) -> None:
+    try:
+        told = repr(Settings(**{name: text}))
+    except ConfigurationError as refused:
+        told = str(refused)
+    assert "pa55" not in f"{told} {shown(name, text)}"
+
+
+def test_a_storage_with_credentials_is_not_quoted() -> None:
+    for text in ("s3:/key:pa55@b", "s3://key:pa55@b", "key:pa55@b/c"):
+        with pytest.raises(ConfigurationError) as refused:
+            Settings(default_result_storage=text)
+        assert "pa55" not in str(refused.value)
+
+
+@pytest.mark.parametrize("url", ["me:pa55@h/api", "ftp://me:pa55@h/api", "http:/me:pa55@h/api"])
+def test_an_address_that_no_client_takes_is_quoted_without_its_password(url: str) -> None:
+    with use(Settings(api_url=url)), pytest.raises(ConfigurationError, match="is no address of an API") as refused:
+        get_client(sync_client=True)
+    assert "pa55" not in str(refused.value)
 
 
 @pytest.mark.parametrize(("text", "keys"), [(None, ()), ("a", (b"a",)), (" new ,old,", (b"new", b"old"))])

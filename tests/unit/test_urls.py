@@ -134,8 +134,12 @@ MASKED = [
     ("celery+amqp://guest:pw@h//", "celery+amqp://guest:***@h//"),
     ("celery+sqs://key:s/cr/t@", "celery+sqs://key:***@"),
     ("celery+amqp://u:p1@h1;amqp://u:p2@h2", "celery+amqp://u:***@h2"),
-    ("ann:pw@h", "ann:***@h"),
+    ("ann:pw@h", "***"),
     ("", ""),
+    ("secret", "***"),
+    ("secret/0", "***"),
+    ("h?password=pw", "***"),
+    ("localhost:6379/0", "localhost:6379/0"),
 ]
 
 
@@ -193,6 +197,8 @@ places = st.sampled_from(
         "celery+amqp://u:{}@h//vhost",
         "ann:{}@h",
         "http://ann:{}@h",
+        "{}",
+        "{}/0",
     ]
 )
 
