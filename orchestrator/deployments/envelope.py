@@ -138,10 +138,16 @@ def _facts_for_the_run(record: DeploymentRecord, wishes: RunWishes) -> dict[str,
         "job_variables": {**record.job_variables, **own} or None,
         "own_job_variables": list(own),
         "schedule_id": wishes.schedule_id,
+        "idempotency_key": wishes.idempotency_key,  # this and the next are for those who ask for the run
+        "work_queue_name": _work_queue(record, wishes) if record.work_pool_name else None,
         "parent_deployment_id": wishes.parent_deployment_id,
         "root_flow_run_id": wishes.root_flow_run_id,
     }
     return {name: value for name, value in facts.items() if value is not None}
+
+
+def _work_queue(record: DeploymentRecord, wishes: RunWishes) -> str:
+    return wishes.work_queue or record.work_queue_name or DEFAULT_QUEUE
 
 
 def _extras(
@@ -165,7 +171,7 @@ def _extras(
         ConcurrencyLimitConfig(**limit) if limit else None,
         record.id,
         pool_id=pool_id_of(settings.namespace, pool) if pool else None,
-        work_queue=wishes.work_queue or record.work_queue_name or DEFAULT_QUEUE,
+        work_queue=_work_queue(record, wishes),
     )
     if wishes.delay_ms:
         extras[Extra.DELAY] = wishes.delay_ms

@@ -115,9 +115,11 @@ class DeployableFlow(Runnable):
         Follows Prefect 3 (``Flow.deploy``).
         """
         from orchestrator.deployments.deploying import deploy
+        from orchestrator.settings import current
 
+        work_pool_name = work_pool_name or current().default_work_pool
         made: list[UUID] = deploy(
-            self.to_deployment(name, **options),
+            self.to_deployment(name, work_pool_name=work_pool_name, **options),
             work_pool_name=work_pool_name,
             image=image,
             build=build,

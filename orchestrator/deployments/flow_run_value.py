@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Final
 from uuid import UUID
 
 import msgpack
 
+from brokers.call_meta import CallMeta
 from brokers.messages import FINAL_STATUSES, Record, Status
 from brokers.schema import DEPLOYMENT_CALL
 from brokers.stored import number, text, text_or_none, whole
 from orchestrator import serializers
 from orchestrator.client.fleet import Fleet
 from orchestrator.client.future import PrefectFuture
+from orchestrator.deployments.names import flow_id_of
 from orchestrator.errors import MissingResult, ObjectNotFound
 from orchestrator.execution.flow_texts import parameters_from
 from orchestrator.inspection.flow_run_standings import shown_states
@@ -35,13 +37,18 @@ class FlowRun:
     """A flow run. Moments are in UTC, ``None`` where there is none (yet). Follows Prefect 3 (``FlowRun``).
 
     Attributes:
-        id, name, flow_name: as their names say.
+        id, name, flow_id, flow_name: as their names say.
         state: at the moment of asking; ``state.result()`` is what the flow returned, once it has ended.
         parameters: of a run of a deployment, its parameters as JSON has them, those of the deployment included. Of
             another flow run, and where they were large and the run is over, their texts as people see them.
         deployment_id, deployment_name, deployment_version: of a run of a deployment.
         expected_start_time: when it was to begin; start_time: when it did.
         run_count: how many attempts have begun.
+        auto_scheduled: a schedule made it.
+        parent_flow_run_id, parent_task_run_id: the flow run, or the task run, that made it.
+        job_variables, work_queue_name, idempotency_key: of one run of a deployment that is asked for by its id: what
+            came with it, as long as its call is kept.
+        labels, context: empty; what Prefect keeps there is not kept here.
     """
 
     id: UUID
@@ -60,6 +67,14 @@ class FlowRun:
     parent_flow_run_id: UUID | None = None
     work_pool_name: str | None = None
     run_count: int = 0
+    flow_id: UUID | None = None
+    auto_scheduled: bool = False
+    parent_task_run_id: UUID | None = None
+    work_queue_name: str | None = None
+    idempotency_key: str | None = None
+    job_variables: dict[str, Any] | None = field(default=None, repr=False)  # as parameters
+    labels: dict[str, Any] = field(default_factory=dict, repr=False)
+    context: dict[str, Any] = field(default_factory=dict, repr=False)
     describes_a_run: ClassVar[bool] = True  # as an argument of a task it stays as it is, see runs/nested_values.py
 
     @property
@@ -72,27 +87,67 @@ class FlowRun:
         """Name of the state."""
         return self.state.name
 
+    @property
+    def next_scheduled_start_time(self) -> datetime | None:
+        """When one that waits for a moment is to begin."""
+        return self.expected_start_time if self.state.type is StateType.SCHEDULED else None
+
+    @property
+    def total_run_time(self) -> timedelta:
+        """From its first begin to its end; nothing before it has ended."""
+        if self.start_time is None or self.end_time is None:
+            return timedelta(0)
+        return max(timedelta(0), self.end_time - self.start_time)
+
+    @property
+    def estimated_run_time(self) -> timedelta:
+        """:attr:`total_run_time`, and of one that runs the time until now."""
+        if self.state.type is StateType.RUNNING and self.start_time is not None:
+            return max(timedelta(0), datetime.now(UTC) - self.start_time)
+        return self.total_run_time
+
+    @property
+    def estimated_start_time_delta(self) -> timedelta:
+        """How late it began, or is."""
+        until = self.start_time or self.end_time or datetime.now(UTC)
+        expected = self.expected_start_time
+        return timedelta(0) if expected is None else max(timedelta(0), until - expected)
+
 
 def read_flow_run(fleet: Fleet, run_id: str) -> FlowRun:
     """A flow run by its id. Raises ObjectNotFound: the store knows none; BrokerError."""
     (found,) = read_flow_runs(fleet, [run_id])
     if found is None:
         raise ObjectNotFound(f"Flow run {run_id!r} not found! It has expired, or never was in this namespace.")
-    given = _given(fleet, run_id) if found.deployment_id is not None else None
-    return found if given is None else replace(found, parameters=given)
+    return found if found.deployment_id is None else replace(found, **_of_its_call(fleet, run_id))
 
 
-def _given(fleet: Fleet, run_id: str) -> dict[str, Any] | None:
-    """The parameters of a run of a deployment, as its call has them; ``None``: they are not kept, or not to be read."""
+def _of_its_call(fleet: Fleet, run_id: str) -> dict[str, Any]:
+    """What the call of a run of a deployment says of it; nothing where it is not kept, or not to be read."""
     ((body, meta),) = fleet.broker.records.bodies([run_id])
     if body is None:
-        return None
+        return {}
     try:
         opened = serializers.open_call(body, context=lambda: call_context(DEPLOYMENT_CALL, run_id, meta or b""))
-        given = PlainReading().unpack(opened.data)[1]["parameters"]
+        given = PlainReading().unpack(opened.data)[1]
+        parts = dict(_parts_of(given, CallMeta.unpack(meta).parent_run_id))
     except Exception:  # whatever foreign bytes make a reader raise; what people see of them is left
-        return None
-    return {str(name): value for name, value in given.items()} if isinstance(given, dict) else None
+        return {}
+    return {name: value for name, value in parts.items() if value is not None}
+
+
+def _parts_of(given: Any, parent: str | None) -> Iterator[tuple[str, Any]]:
+    parameters, facts = given.get("parameters"), given.get("facts")
+    if isinstance(parameters, dict):
+        yield "parameters", {str(name): value for name, value in parameters.items()}
+    yield "parent_task_run_id", _uuid(parent.encode() if parent else None)
+    if not isinstance(facts, dict):
+        return
+    for name in ("work_queue_name", "idempotency_key"):
+        yield name, facts.get(name) if isinstance(facts.get(name), str) else None
+    variables, own = facts.get("job_variables"), facts.get("own_job_variables")
+    if isinstance(variables, dict) and isinstance(own, list | tuple):
+        yield "job_variables", {name: variables[name] for name in own if name in variables} or None
 
 
 def read_flow_runs(fleet: Fleet, run_ids: Sequence[str]) -> list[FlowRun | None]:
@@ -101,12 +156,12 @@ def read_flow_runs(fleet: Fleet, run_ids: Sequence[str]) -> list[FlowRun | None]
     records = fleet.broker.records.read(run_ids)
     states = shown_states(fleet, dict(zip(run_ids, fields, strict=True)))
     return [
-        _flow_run(run_id, facts, record, states.get(run_id, _UNKNOWN)) if facts else None
+        _flow_run(fleet, run_id, facts, record, states.get(run_id, _UNKNOWN)) if facts else None
         for run_id, facts, record in zip(run_ids, fields, records, strict=True)
     ]
 
 
-def _flow_run(run_id: str, fields: Mapping[str, bytes], record: Record, shown: ShownState) -> FlowRun:
+def _flow_run(fleet: Fleet, run_id: str, fields: Mapping[str, bytes], record: Record, shown: ShownState) -> FlowRun:
     ended = _moment(fields.get("at")) if fields.get("type", b"") in _ENDED else None
     return FlowRun(
         id=UUID(run_id),
@@ -125,6 +180,8 @@ def _flow_run(run_id: str, fields: Mapping[str, bytes], record: Record, shown: S
         parent_flow_run_id=_uuid(fields.get("parent")),
         work_pool_name=text_or_none(fields.get("pool")),
         run_count=whole(fields.get("runs")),
+        flow_id=UUID(flow_id_of(fleet.settings.namespace, text(fields.get("flow")))),
+        auto_scheduled=bool(fields.get("schedule")),
     )
 
 

@@ -11,12 +11,13 @@ from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
+import msgpack
 import pytest
 
 from brokers.schema import stays_in_store
-from orchestrator import Flow, runtime
+from orchestrator import Flow, runtime, task
 from orchestrator.client.fleet import Fleet
 from orchestrator.client.schemas.schedules import IntervalSchedule
 from orchestrator.deployments import Deployment, run_deployment
@@ -29,6 +30,7 @@ from orchestrator.deployments.editing import (
 )
 from orchestrator.deployments.flow_run_value import read_flow_run
 from orchestrator.deployments.lookup import find_deployment
+from orchestrator.deployments.names import flow_id_of
 from orchestrator.deployments.record import DeploymentRecord
 from orchestrator.deployments.schedules import owner_of
 from orchestrator.errors import FlowRunWaitTimeout, ObjectNotFound, ParameterBindError, ParameterTypeError
@@ -94,6 +96,14 @@ def test_a_deployment_is_run_with_its_parameters_and_those_of_the_run(fleet: Fle
     assert (run.name, run.deployment_name, run.deployment_version, run.run_count) == ("first", "tracker/nightly", 1, 1)
     assert run.tags == ("by hand", "etl")
     assert run.parameters == {"city": "Oslo", "days": 3}
+    assert str(run.flow_id) == flow_id_of(fleet.settings.namespace, "tracker")
+    assert (run.state_type.value, run.state_name, run.auto_scheduled) == ("COMPLETED", "Completed", False)
+    assert run.start_time is not None
+    assert run.end_time is not None
+    assert run.total_run_time == run.estimated_run_time == run.end_time - run.start_time
+    assert run.estimated_start_time_delta == run.start_time - run.expected_start_time
+    assert (run.job_variables, run.work_queue_name, run.idempotency_key, run.parent_task_run_id) == (None,) * 4
+    assert (run.labels, run.context) == ({}, {})
     assert "Oslo" not in repr(run)  # a parameter may be a secret, and runs are logged
 
 
@@ -113,6 +123,8 @@ def test_nobody_serves_it_and_the_run_waits(fleet: Fleet) -> None:
     assert later.state.name == "Scheduled"
     assert later.expected_start_time is not None
     assert later.expected_start_time > datetime.now(UTC)
+    assert later.next_scheduled_start_time == later.expected_start_time
+    assert later.total_run_time == later.estimated_run_time == later.estimated_start_time_delta == timedelta(0)
 
 
 def test_one_idempotency_key_is_one_run_of_each_deployment(fleet: Fleet) -> None:
@@ -121,6 +133,25 @@ def test_one_idempotency_key_is_one_run_of_each_deployment(fleet: Fleet) -> None
     runs = [run_deployment("tracker/one", idempotency_key="k", timeout=0).id for _ in range(3)]
     assert len(set(runs)) == 1
     assert run_deployment("tracker/two", idempotency_key="k", timeout=0).id not in runs
+
+
+def test_a_run_says_what_came_with_it(fleet: Fleet) -> None:
+    fleet.broker.documents.write("pool", str(uuid4()), {"queues": msgpack.packb({"fast": "p-fast"})}, name="pool")
+    deployed_flows.tracker.deploy(
+        "pooled", work_pool_name="pool", work_queue_name="fast", job_variables={"cpu": 1}, print_next_steps=False
+    )
+    asked = {"idempotency_key": "k", "job_variables": {"memory": 2}, "timeout": 0}
+    for run in (run_deployment("tracker/pooled", **asked), run_deployment("tracker/pooled", **asked)):  # the same one
+        assert (run.idempotency_key, run.job_variables, run.work_queue_name) == ("k", {"memory": 2}, "fast")
+        assert (run.work_pool_name, run.auto_scheduled) == ("pool", False)
+
+    @task
+    def starts() -> UUID:
+        return run_deployment("tracker/pooled", timeout=0).id
+
+    state = starts(return_state=True)
+    made = read_flow_run(fleet, str(state.result()))
+    assert str(made.parent_task_run_id) == state.task_run_id
 
 
 def test_what_does_not_fit_is_refused_before_a_run_is_made(fleet: Fleet) -> None:
@@ -224,6 +255,7 @@ def test_a_tick_of_a_schedule_is_a_run_of_its_deployment(fleet: Fleet, serving: 
     record = find_deployment(fleet.broker, "tracker/ticking")
     (schedule,) = schedules_of(fleet, record)
     run_id = trigger(fleet, schedule.id)
+    assert read_flow_run(fleet, run_id).auto_scheduled
     with serving("tracker/ticking"):
         future: PrefectFuture[Any] = PrefectFuture(run_id)
         assert future.result(timeout=60)["city"] == "Rome"
