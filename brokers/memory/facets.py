@@ -119,7 +119,8 @@ class MemoryRecords:
         return [(run.envelope.body, run.envelope.meta) if run else (None, None) for run in found]
 
     def upstreams(self, run_ids: Sequence[str]) -> list[bytes | None]:
-        unsupported("the upstream runs of a call")
+        found = [self._store.runs.get(run_id) for run_id in run_ids]
+        return [(run.envelope.extras or {}).get(Extra.BODY_UPSTREAMS) if run else None for run in found]
 
     def delayed(self, first: int, limit: int) -> tuple[int, list[str]]:
         """Nothing waits for a moment here."""

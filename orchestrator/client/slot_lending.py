@@ -57,6 +57,16 @@ class Place:
         self._waits = 0
 
     @property
+    def run_id(self) -> str | None:
+        """The run that the call is, if the store knows it."""
+        return None
+
+    @property
+    def is_sent_by_a_run(self) -> bool:
+        """Whether another run has sent the call, which may wait for it."""
+        return False
+
+    @property
     def lent(self) -> bool:
         """Whether something in the call waits."""
         return self._waits > 0

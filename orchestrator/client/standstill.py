@@ -2,7 +2,7 @@
 
 A task that waits lends its slot, but not its place under a limit: the limit would not hold. So a run that waits for
 one that needs a place, while all places are held by runs that wait so, never ends. What a run waits for is written to
-the store only by runs that wait for long, inside a task that has a limit or was sent by another task.
+the store only by runs that wait for long, inside a task that has a limit or was sent by another run.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from brokers.base import Broker
 from brokers.errors import BrokerError
 from brokers.records import Place
 from orchestrator.client.handles import Handle, open_run_ids
+from orchestrator.client.slot_lending import place_here
 from orchestrator.errors import LimitDeadlock
-from orchestrator.runs.current import current_attempt
 
 REPORT_SECONDS: Final = 15.0  # how long a report of what a run waits for counts
 MAX_REPORTED: Final = 100  # runs that one run reports it waits for
@@ -51,18 +51,18 @@ class Standstill:
         Raises:
             LimitDeadlock: this wait would never end.
         """
-        attempt = current_attempt.get()
-        if attempt is None or not attempt.ticket:
+        call = place_here()  # whatever it has called meanwhile: flows, tasks, threads
+        if call is None or call.run_id is None:
             return False
         try:
             wait = Wait(list(islice(open_run_ids(futures), MAX_REPORTED + 1)), any_of)
-            return self._check(attempt.run_id, attempt.parent_task_run_id, wait)
+            return self._check(call.run_id, call.is_sent_by_a_run, wait)
         except BrokerError:
             return True
 
-    def _check(self, run_id: str, parent: str | None, wait: Wait) -> bool:
+    def _check(self, run_id: str, is_sent_by_a_run: bool, wait: Wait) -> bool:
         (own,) = self._broker.records.places([run_id])
-        if (own is None and parent is None) or (wait.any_of and len(wait.runs) > MAX_REPORTED):
+        if (own is None and not is_sent_by_a_run) or (wait.any_of and len(wait.runs) > MAX_REPORTED):
             return False
         wait = wait._replace(runs=wait.runs[:MAX_REPORTED])
         self._broker.cache.put(_key(run_id), msgpack.packb(wait), REPORT_SECONDS)
@@ -84,12 +84,19 @@ class Standstill:
             names = sorted(new)
             found = zip(names, self._broker.records.places(names), strict=True)
             waiting = {one: place for one, place in found if place is not None and is_full(place)}
-            reported = {one: self._reported(one) for one in names if one not in waiting}
+            others = [one for one in names if one not in waiting]
+            reported = {one: self._reported(one) for one in others}
+            reported.update(self._parked([one for one in others if not reported[one].runs]))
             places.update(waiting)
             waits.update({one: wait for one, wait in reported.items() if wait.runs})
             new = {holder for place in waiting.values() for holder in place.holders}
             new.update(other for wait in reported.values() for other in wait.runs)
         return places, waits
+
+    def _parked(self, run_ids: list[str]) -> dict[str, Wait]:
+        """What those wait for that have not begun: the runs whose results are among their arguments."""
+        found = zip(run_ids, self._broker.records.upstreams(run_ids), strict=True)
+        return {run_id: Wait(_run_ids(packed)) for run_id, packed in found if packed}
 
     def _reported(self, run_id: str) -> Wait:
         packed = self._broker.cache.get(_key(run_id))
@@ -97,7 +104,18 @@ class Standstill:
             runs, any_of = msgpack.unpackb(packed) if packed else ([], False)
         except (ValueError, TypeError):
             return Wait([])
-        return Wait([one for one in runs if isinstance(one, str)] if isinstance(runs, list) else [], any_of is True)
+        return Wait(_texts_of(runs), any_of is True)
+
+
+def _run_ids(packed: bytes) -> list[str]:
+    try:
+        return _texts_of(msgpack.unpackb(packed))[:MAX_REPORTED]
+    except Exception:  # a damaged record has no upstreams
+        return []
+
+
+def _texts_of(value: object) -> list[str]:
+    return [one for one in value if isinstance(one, str)] if isinstance(value, list) else []
 
 
 def is_full(place: Place) -> bool:

@@ -39,7 +39,7 @@ def _end_when_it_yields(loop: asyncio.AbstractEventLoop) -> None:
 
 
 def _cannot_await() -> None:
-    sys.stderr.write("orchestrator: a process that was forked in an async task cannot await anything; it ends\n")
+    _write("orchestrator: a process that was forked in an async task cannot await anything; it ends\n")
     _leave(1)
 
 
@@ -50,15 +50,20 @@ def end(error: BaseException | None) -> NoReturn:
     if isinstance(error, SystemExit):
         if error.code is None or isinstance(error.code, int):
             _leave(error.code or 0)
-        sys.stderr.write(f"{error.code}\n")
+        _write(f"{error.code}\n")
         _leave(1)
-    traceback.print_exception(error)
+    _write("".join(traceback.format_exception(error)))
     _leave(1)
+
+
+def _write(text: str) -> None:
+    with suppress(Exception):  # tasks may have put anything in its place, None for instance
+        sys.stderr.write(text)
 
 
 def _leave(code: int) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError):
+        with suppress(Exception):
             stream.flush()
     os._exit(code & 0xFF)  # not the handlers of the worker, which would close what is the worker's
 

@@ -29,6 +29,17 @@ class RunningCall(Place):
         self.hard_deadline = 0.0
         self.interrupt: Callable[[], bool] | None = None
 
+    @property
+    def run_id(self) -> str:
+        """The run that it is."""
+        return self.delivery.run_id
+
+    @property
+    def is_sent_by_a_run(self) -> bool:
+        """Whether a task has sent it, or a flow, which may have been called in a task."""
+        parent = self.attempt.parent_task_run_id if self.attempt is not None else None
+        return parent is not None or self.delivery.flow_run_id is not None
+
     def as_started(self) -> tuple[str, str, bytes]:
         """What the store knows of it while it runs: ticket, run, and the name it was given."""
         name = self.attempt.given_name if self.attempt is not None else None

@@ -152,7 +152,7 @@ def end_cut_off() -> NoReturn:
 
     Its supervisor starts another one; the calls that run are charged, as by any death.
     """
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(Exception):
         sys.stderr.write("orchestrator: a task has closed descriptors that are not its own; its process ends\n")
     leave(CUT_OFF)
 
@@ -164,7 +164,8 @@ def _start_thread(name: str, run: Callable[..., None], *args: Any) -> None:
         try:
             run(*args)
         except BaseException:
-            traceback.print_exc()
+            with contextlib.suppress(Exception):
+                traceback.print_exc()
             leave(1)
 
     threading.Thread(target=run_or_end, name=name, daemon=True).start()
@@ -173,7 +174,7 @@ def _start_thread(name: str, run: Callable[..., None], *args: Any) -> None:
 def leave(code: int) -> NoReturn:
     """End the process: a user's thread that does not end must not keep it."""
     for stream in (sys.stdout, sys.stderr, *logging.getLogger().handlers):
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(Exception):  # tasks may have put anything there, None for instance
             stream.flush()
     os._exit(code)
 

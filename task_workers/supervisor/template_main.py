@@ -61,7 +61,7 @@ def flush_files() -> None:
     """Write what is buffered in open files: each child would write it again."""
     files = [found for found in gc.get_objects() if type(found) in _BUFFERED]
     for found in (sys.stdout, sys.stderr, *files):  # a collector that was frozen before does not know those two
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(Exception):  # an app may have put anything in the place of the two
             found.flush()
 
 

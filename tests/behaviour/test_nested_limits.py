@@ -25,3 +25,10 @@ def test_runs_that_wait_for_each_other_under_a_limit_end_with_an_error(row: str)
         assert any(isinstance(end, LimitDeadlock) for end in ends), "the other may go on with its place"
     assert all(end == 1 or isinstance(end, LimitDeadlock) for end in ends)
     assert app.outer.submit(1).result(timeout=40) == 1, "as many places as levels"
+
+
+def test_what_they_call_may_wait_for_them() -> None:
+    hopeless = {kind.name: kind.submit(1) for kind in app.INDIRECT}
+    for future in hopeless.values():
+        with pytest.raises(LimitDeadlock, match=r"the one place is held under the limit"):
+            future.result(timeout=60)
