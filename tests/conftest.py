@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -67,17 +68,18 @@ def server_program(request: pytest.FixtureRequest) -> Path:
 def servers() -> Iterator[Callable[[Path], ServerProcess]]:
     """The running server of a program, started when the first test of this process asks for it."""
     started: dict[Path, ServerProcess] = {}
+    with ExitStack() as ends:  # all of them, though one fails
 
-    def running(program: Path) -> ServerProcess:
-        if program not in started:
-            started[program] = ServerProcess(program).start()
-        return started[program]
+        def running(program: Path) -> ServerProcess:
+            if program not in started:
+                started[program] = process = ServerProcess(program)
+                ends.callback(process.close)
+                process.start()
+            return started[program]
 
-    yield running
-    collect_retired()
-    end_templates()
-    for process in started.values():
-        process.close()
+        yield running
+        ends.callback(end_templates)
+        ends.callback(collect_retired)
 
 
 @pytest.fixture(scope="module")
@@ -97,24 +99,24 @@ def rabbitmq() -> Iterator[RabbitMQ]:
         if os.environ.get("CI"):
             pytest.fail(reason)
         pytest.skip(reason)
-    node = RabbitMQ().start()
-    yield node
-    collect_retired()
-    node.close()
+    node = RabbitMQ()
+    with closing(node):
+        node.start()
+        yield node
+        collect_retired()
 
 
 @pytest.fixture
 def own_server(server_program: Path) -> Iterator[Callable[..., ServerProcess]]:
     """Start a server for this test alone, which it may kill, fill up or misconfigure; takes its options."""
-    started: list[ServerProcess] = []
+    with ExitStack() as ends:
 
-    def start(*options: str, tcp: bool = False) -> ServerProcess:
-        started.append(ServerProcess(server_program, *options, tcp=tcp).start())
-        return started[-1]
+        def start(*options: str, tcp: bool = False) -> ServerProcess:
+            process = ServerProcess(server_program, *options, tcp=tcp)
+            ends.callback(process.close)
+            return process.start()
 
-    yield start
-    for process in started:
-        process.close()
+        yield start
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -13,6 +13,7 @@ from orchestrator.futures import PrefectFuture
 from tests.support import signals
 from tests.support.apps import served_flows
 from tests.support.apps.served_flows import QUEUE
+from tests.support.ends import all_of
 from tests.support.serving_process import ServingProcess
 from tests.support.waiting import wait_until
 
@@ -39,8 +40,7 @@ def start_host(fleet: Fleet) -> Iterator[Starts]:
         return started[-1]
 
     yield start
-    for process in started:
-        process.close()
+    all_of(process.close for process in started)
 
 
 def serving(fleet: Fleet, limit: int) -> ServingProcess:

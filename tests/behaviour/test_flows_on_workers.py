@@ -20,6 +20,7 @@ from orchestrator.inspection.run_walk import RunFilter, walk_runs
 from orchestrator.states import Cancelled, State
 from tests.support import signals
 from tests.support.apps import flows_sent
+from tests.support.ends import all_of
 from tests.support.engines import ROOT, Engine, StartedWorker, environment_of
 from tests.support.waiting import wait_until
 
@@ -37,8 +38,7 @@ def start_worker(engine: Engine, fleet: Fleet) -> Iterator[Starts]:
         return started[-1]
 
     yield start
-    for worker in started:
-        worker.stop()
+    all_of(worker.stop for worker in started)
 
 
 @pytest.fixture

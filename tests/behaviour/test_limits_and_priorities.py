@@ -12,6 +12,7 @@ from orchestrator.errors import RunLost
 from orchestrator.futures import PrefectFuture
 from tests.support import signals
 from tests.support.apps import basics
+from tests.support.ends import all_of
 from tests.support.engines import Engine, Worker
 from tests.support.waiting import wait_until
 
@@ -29,8 +30,7 @@ def lone_worker(engine: Engine, fleet: Fleet) -> Iterator[object]:
         started.append(engine.start_worker(fleet.settings, APP, queues="lone", threads=1))
 
     yield start
-    for worker in started:
-        worker.stop()
+    all_of(worker.stop for worker in started)
 
 
 def test_priorities_go_first(lone_worker, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

@@ -13,6 +13,7 @@ from orchestrator.deployments import run_deployment
 from orchestrator.deployments.lookup import find_deployment
 from orchestrator.deployments.schedules import owner_of
 from orchestrator.scheduling import edit
+from tests.support.ends import all_of
 from tests.support.serving_process import ServingProcess
 from tests.support.waiting import wait_until
 
@@ -63,8 +64,7 @@ def serves(fleet: Fleet, tmp_path: Path) -> Iterator[Serves]:
         return started[-1]
 
     yield start
-    for process in started:
-        process.close()
+    all_of(process.close for process in started)
 
 
 def result_of(name: str, **parameters: Any) -> Any:

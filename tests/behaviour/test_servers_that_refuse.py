@@ -25,6 +25,7 @@ from orchestrator.futures import PrefectFuture
 from orchestrator.runs.run_ids import new_run_id
 from orchestrator.settings import Settings
 from tests.support.apps import basics
+from tests.support.ends import all_of
 from tests.support.fake_servers import FakeServer, old_redis, silence, web_server
 from tests.support.servers import ServerProcess, free_port
 from tests.support.waiting import wait_until
@@ -67,8 +68,7 @@ def fake() -> Iterator[Callable[[Callable[[bytes], bytes | None]], FakeServer]]:
         return started[-1]
 
     yield start
-    for server in started:
-        server.close()
+    all_of(server.close for server in started)
 
 
 @flow

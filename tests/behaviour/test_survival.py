@@ -18,6 +18,7 @@ from orchestrator.futures import PrefectFuture, wait
 from orchestrator.settings import use
 from tests.support import signals
 from tests.support.apps import basics
+from tests.support.ends import all_of
 from tests.support.engines import ROOT, Engine, Worker, environment_of
 from tests.support.servers import ServerProcess
 from tests.support.waiting import wait_until
@@ -35,8 +36,7 @@ def start_worker(engine: Engine, fleet: Fleet) -> Iterator[object]:
         return started[-1]
 
     yield start
-    for worker in started:
-        worker.retire()
+    all_of(worker.retire for worker in started)
 
 
 def test_a_graph_completes_after_its_flow_was_killed(fleet: Fleet, start_worker, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

@@ -17,6 +17,7 @@ from orchestrator.deployments import run_deployment
 from orchestrator.deployments.flow_run_value import read_flow_run
 from orchestrator.deployments.lookup import find_deployment
 from tests.support.command_line import Command, command_on
+from tests.support.ends import all_of
 from tests.support.engines import environment_of
 from tests.support.serving_process import ServingProcess
 from tests.support.waiting import wait_until
@@ -89,8 +90,7 @@ def starts(fleet: Fleet, tmp_path: Path) -> Iterator[Starts]:
         return started[-1]
 
     yield start
-    for process in started:
-        process.close()
+    all_of(process.close for process in started)
 
 
 def status_of(fleet: Fleet, run_id: str) -> bytes:

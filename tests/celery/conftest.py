@@ -14,6 +14,7 @@ from orchestrator.client.fleet import Fleet
 from tests.conftest import program_or_skip
 from tests.support.celery_engine import CeleryWorker
 from tests.support.command_line import command_on
+from tests.support.ends import all_of
 from tests.support.engines import ROOT, Engine, celery_over_amqp, celery_over_redis, environment_of
 from tests.support.fleets import fleet_of
 from tests.support.servers import ServerProcess
@@ -63,8 +64,7 @@ def start_celery(fleet: Fleet) -> Iterator[StartCelery]:
         return worker
 
     yield start
-    for worker in started:
-        worker.retire()
+    all_of(worker.retire for worker in started)
 
 
 @pytest.fixture

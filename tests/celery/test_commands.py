@@ -19,6 +19,7 @@ from orchestrator.client.fleet import Fleet
 from orchestrator.errors import RunCancelled, RunCrashed
 from tests.celery.conftest import APP, Run, StartCelery
 from tests.support import app_for_workers as app
+from tests.support.ends import all_of
 from tests.support.engines import environment_of
 from tests.support.waiting import wait_until
 from tests.support.worker_process import WorkerProcess, notes, wait_note
@@ -42,8 +43,7 @@ def start_worker(fleet: Fleet, tmp_path: Path) -> Iterator[StartWorker]:
         return started[-1]
 
     yield start
-    for worker in started:
-        worker.close()
+    all_of(worker.close for worker in started)
 
 
 def begun(folder: Path) -> Counter[str]:

@@ -19,6 +19,7 @@ from orchestrator.client.fleet import Fleet
 from orchestrator.errors import BrokerRefused, BrokerUnavailable, RunCrashed
 from orchestrator.futures import PrefectFuture
 from tests.support import app_for_workers as ours
+from tests.support.ends import all_of
 from tests.support.engines import ROOT, environment_of, redis_fleet
 from tests.support.fleets import fleet_of
 from tests.support.foreign_shop import ForeignShop, redis_broker
@@ -41,8 +42,7 @@ def start_server(server_program: Path) -> Iterator[Callable[[], ServerProcess]]:
         return started[-1]
 
     yield start
-    for server in started:
-        server.close()
+    all_of(server.close for server in started)
 
 
 @pytest.fixture

@@ -5,8 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
+import pytest
+
+from tests.support.ends import all_of
 from tests.support.house import ROOT
 
 CONFTEST = """
@@ -20,6 +24,7 @@ def pytest_configure(config):
 """
 TESTS = """
 import time
+from functools import partial
 import pytest
 
 @pytest.mark.timeout(0.5)
@@ -115,3 +120,15 @@ def test_a_forked_process_does_not_hide_that_its_test_process_has_ended(tmp_path
     told, seconds = run(tmp_path, THAT_FORKS, 15.0)
     assert "1 failed, 2 passed" in told, told
     assert seconds < 35, told
+
+
+def test_all_that_a_test_has_started_is_ended_though_one_end_fails() -> None:
+    ended: list[int] = []
+
+    def ends(number: int) -> None:
+        ended.append(number)
+        assert number != 2, "it was not well"
+
+    with pytest.raises(AssertionError, match="it was not well"):
+        all_of(partial(ends, number) for number in range(1, 4))
+    assert ended == [1, 2, 3]

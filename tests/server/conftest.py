@@ -18,6 +18,7 @@ from orchestrator.server import make_app
 from orchestrator.server.index import RunIndex
 from orchestrator.server.queries import Queries
 from tests.conftest import program_or_skip
+from tests.support.ends import all_of
 from tests.support.engines import StartedWorker, redis_fleet
 from tests.support.fleets import fleet_of
 from tests.support.servers import ServerProcess
@@ -124,8 +125,7 @@ def open_site(fleet: Fleet) -> Iterator[Callable[..., Site]]:
         return sites[-1]
 
     yield start
-    for site in sites:
-        site.close()
+    all_of(site.close for site in sites)
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import IO
 
 from orchestrator.settings import Settings
+from tests.support.ends import all_of
 from tests.support.forked import ForkedProcess, can_be_forked, fork
 from tests.support.servers import ServerProcess, dying_with_us
 from tests.support.waiting import wait_until
@@ -81,7 +82,7 @@ class CeleryWorker:
     def kill(self) -> None:
         """SIGKILL: it cannot say good-bye."""
         self.process.kill()
-        self.process.wait()
+        self.process.wait(20)
 
     def retire(self) -> None:
         """Ask it to stop, and let the next test begin meanwhile; see :func:`collect_retired`."""
@@ -107,7 +108,7 @@ class CeleryWorker:
                 self.process.wait(STOP_SECONDS)
             except subprocess.TimeoutExpired:
                 os.killpg(self.process.pid, signal.SIGKILL)
-                self.process.wait()
+                self.process.wait(20)
                 raise AssertionError(f"the worker did not stop: {self.output[-3000:]}") from None
         assert "Exception in thread" not in self.output, self.output
         self._log.close()
@@ -118,9 +119,9 @@ _retired: list[CeleryWorker] = []
 
 def collect_retired(those_that_ended: bool = False) -> None:
     """Make sure that the retired workers were well: called by the next to retire, and before their servers end."""
-    for worker in [worker for worker in _retired if worker._has_ended() or not those_that_ended]:
-        _retired.remove(worker)
-        worker.stop()
+    collected = [worker for worker in _retired if worker._has_ended() or not those_that_ended]
+    _retired[:] = [worker for worker in _retired if worker not in collected]
+    all_of(worker.stop for worker in collected)
 
 
 class CeleryFleet:

@@ -13,7 +13,10 @@ import time
 from pathlib import Path
 from typing import IO, Final
 
+from tests.support.ends import all_of
+
 ROOT: Final = Path(__file__).parents[2]
+START_SECONDS: Final = 60.0  # of a template, which imports much at first
 _templates: dict[str, Template] = {}
 
 
@@ -34,8 +37,8 @@ class ForkedProcess:
         self._report, self._told = os.fdopen(report, "rb", buffering=0), b""
         self.stdin, self.stdout = stdin, stdout
         self.returncode: int | None = None
-        self.pid = int(self._line(None) or -1)
-        assert self.pid > 0, "the template of the workers has ended"
+        self.pid = int(self._line(START_SECONDS) or -1)
+        assert self.pid > 0, "the template of the workers has ended, or does not fork"
 
     def _line(self, seconds: float | None) -> bytes | None:
         """The next line of the template; an empty one at its end, nothing if there is none in time."""
@@ -122,7 +125,11 @@ class Template:
         """End it, and its workers with it."""
         self._socket.close()
         if self._pid == os.getpid():
-            self._process.wait(20)
+            try:
+                self._process.wait(20)
+            except subprocess.TimeoutExpired:  # a process that a test has forked has the socket open
+                self._process.kill()
+                self._process.wait(20)
 
     def fork(
         self,
@@ -153,8 +160,9 @@ class Template:
 
 def end_templates() -> None:
     """End them, and workers that are left; for the end of the tests."""
-    while _templates:
-        _templates.popitem()[1].close()
+    templates = list(_templates.values())
+    _templates.clear()
+    all_of(template.close for template in templates)
 
 
 def fork(kind: str, *arguments: object, **options: object) -> ForkedProcess:

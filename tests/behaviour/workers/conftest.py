@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,7 @@ def start_worker(tmp_path: Path, worker_environment: dict[str, str]) -> Iterator
         return worker
 
     yield start
-    for worker in started:
-        worker.close()
-        print(f"--- {worker.log.name}\n{worker.output}")
+    with ExitStack() as ends:
+        for worker in reversed(started):
+            ends.callback(lambda worker=worker: print(f"--- {worker.log.name}\n{worker.output}"))
+            ends.callback(worker.close)
