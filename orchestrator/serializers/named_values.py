@@ -14,7 +14,13 @@ from typing import Any
 from orchestrator.errors import SerializationError
 from orchestrator.serializers import known_types
 from orchestrator.serializers.extensions import Writer, readers
-from orchestrator.serializers.naming import as_pickle, attributes_of, goes_by_name, put_attributes
+from orchestrator.serializers.naming import (
+    as_pickle,
+    attributes_of,
+    goes_by_name,
+    is_written_in_python,
+    put_attributes,
+)
 from orchestrator.serializers.packing import Packing
 from orchestrator.serializers.reading import Reading
 from orchestrator.serializers.wire import ENUM, NAMEDTUPLE, SUBCLASS, ExtType
@@ -38,6 +44,9 @@ _PLAIN_VALUE: dict[type, Callable[[Any], Any]] = {
     float: float.__float__,
 }
 
+# Other classes that are written in C hold more than the plain value and the attributes.
+_BUILT_OF_PARTS = {*_PLAIN_VALUE, object}
+
 
 def find(cls: type) -> Writer | None:
     """The writer of an enum, a named tuple or a subclass of a plain type."""
@@ -45,7 +54,8 @@ def find(cls: type) -> Writer | None:
         return _enum_writer(cls)
     if known_types.is_namedtuple(cls):
         return _writer(cls, NAMEDTUPLE, _value_and_attributes(lambda value: list(tuple.__iter__(value))))
-    base = _base_of(cls)
+    has_more = any(not is_written_in_python(above) and above not in _BUILT_OF_PARTS for above in cls.__mro__)
+    base = None if has_more else _base_of(cls)
     return None if base is None else _writer(cls, SUBCLASS, _value_and_attributes(_PLAIN_VALUE[base]))
 
 

@@ -63,11 +63,16 @@ _WAYS_OUT: Final = (
 )
 
 
+def is_written_in_python(cls: type) -> bool:
+    """Whether a class was made by a class statement: it has no state but its attributes and that of its bases."""
+    return bool(cls.__flags__ & _HEAP_TYPE)
+
+
 def _rebuilds(cls: Any) -> bool:
     if hasattr(cls, "_sa_class_manager"):  # SQLAlchemy: what it knows of the object points back at it
         return False
     for base in cls.__mro__:
-        if base.__flags__ & _HEAP_TYPE and base is not Counter and not base.__module__.startswith(_REBUILT):
+        if is_written_in_python(base) and base is not Counter and not base.__module__.startswith(_REBUILT):
             for name in _STATE_METHODS:
                 method = vars(base).get(name)
                 if method is not None and getattr(method, "__module__", "") != "dataclasses":
@@ -83,7 +88,7 @@ def _find_slots(cls: type) -> tuple[tuple[str, Any], ...]:
     """The descriptors of the ``__slots__`` of a class and its bases, by attribute name."""
     found: dict[str, Any] = {}
     for base in reversed(cls.__mro__):
-        if base.__flags__ & _HEAP_TYPE and not base.__module__.startswith("pydantic."):
+        if is_written_in_python(base) and not base.__module__.startswith("pydantic."):
             members = {name: value for name, value in vars(base).items() if type(value) is types.MemberDescriptorType}
             found.update(members)
     return tuple(found.items())

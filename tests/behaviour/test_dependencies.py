@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -125,6 +128,29 @@ def test_a_failed_state_among_the_arguments_is_refused_at_the_call() -> None:
     with pytest.raises(UpstreamTaskError):
         basics.add.submit(1, wait_for=[Failed(message="no")])
     assert basics.kind_of.submit(allow_failure(Failed(message="no"))).result(timeout=60) == "RunFailed"
+
+
+@dataclasses.dataclass
+class _Job:
+    future: object
+
+
+@pytest.mark.parametrize(
+    "around",
+    [
+        lambda future: {"k": future},
+        lambda future: [[{"k": (future,)}]],
+        lambda future: [_Job(future)],
+        lambda future: iter([future]),
+    ],
+    ids=["dict", "nested", "dataclass", "iterator"],
+)
+def test_what_is_waited_for_may_be_nested(around: Callable[[object], Any]) -> None:
+    failed, good = basics.fail.submit("no"), basics.add.submit(1)
+    assert basics.add.submit(1, wait_for=around(good)).result(timeout=60) == 2
+    assert basics.add.submit(1, wait_for=around(allow_failure(failed))).result(timeout=60) == 2
+    with pytest.raises(UpstreamTaskError):
+        basics.add.submit(1, wait_for=around(failed)).result(timeout=60)
 
 
 def test_waiting_calls_hold_no_slots(tmp_path: Path) -> None:

@@ -276,6 +276,10 @@ class Late(dict[Any, Any]):
         super().__init__(a=needed)
 
 
+class Grouped(collections.defaultdict[Any, Any]):
+    """Its factory is neither in the dict nor in its attributes."""
+
+
 class Failure(Exception):
     def __init__(self, code: int, *, why: str = "") -> None:
         super().__init__(f"{code}")
@@ -385,6 +389,7 @@ KINDS: dict[str, Callable[[], Any]] = {
     "defaultdict without a factory": lambda: collections.defaultdict(None, a=1),
     "defaultdict with a function": lambda: collections.defaultdict(threading.get_ident, a=1),
     "defaultdict with a lambda": lambda: {"x": [collections.defaultdict(lambda: 5, a=1)]},
+    "subclass of defaultdict": lambda: Grouped(list, a=[1]),
     "mappingproxy": lambda: types.MappingProxyType({"a": 1}),
     "SimpleNamespace": lambda: types.SimpleNamespace(a=[1]),
     "range, slice": lambda: [range(1, 9, 2), slice(1, None, 2)],
@@ -536,6 +541,7 @@ REFUSED_ALWAYS = {
     "polars series of objects",
 }
 NEEDS_A_KEY = {
+    "subclass of defaultdict",
     "mappingproxy",
     "ChainMap",
     "Ellipsis",
