@@ -63,8 +63,10 @@ class LoopGroups:
                 calls = FramedCalls(frame, member_ids(self._new_block(), len(some)), some)
                 self._send(here, Parcel(calls, None, until, is_block=True), theirs)
                 continue
+            _, task, route, _, flow_run_id, reply_to, meta, extras = frame
             for body, future in zip(some, theirs, strict=True):
-                envelope = frame._replace(run_id=self._new_run_id(), body=body)
+                run_id = self._new_run_id()
+                envelope = Envelope(run_id, task, route, body, flow_run_id, reply_to, meta, extras)
                 self._send(here, Parcel((envelope,), None, until, rebind=_same_body), [future])
 
     def _send(self, here: LoopWaiters, parcel: Parcel, futures: Sequence[asyncio.Future[str]]) -> None:

@@ -22,7 +22,7 @@ from brokers.loop_waiters import LoopsOfThreads, LoopWaiters
 from brokers.messages import Envelope
 from brokers.parcel import NOBODY_WAITS, Parcel, Rebind, have_upstreams, notify_sender, open_gate, parcel_of_thread
 from brokers.patience import PatientParcels
-from brokers.threads import is_interruption, unending
+from brokers.threads import AutoResetEvent, is_interruption, unending
 from brokers.trips import Trips
 
 log = logging.getLogger("orchestrator.sender")
@@ -66,7 +66,7 @@ class Sender:
         self._large_turn = threading.Lock()  # a large map takes seconds, in which others send
         self._large: deque[Parcel] = deque()
         self._patient = PatientParcels()
-        self._wake = threading.Event()
+        self._wake = AutoResetEvent()  # of the thread; each has one of its own
         self._thread: threading.Thread | None = None
         self._thread_lock = threading.Lock()
 
@@ -187,9 +187,9 @@ class Sender:
     def close(self) -> None:
         """End the thread that sends for others; a later call starts another one. What waits: see :meth:`flush`."""
         with self._thread_lock:
-            thread, self._thread = self._thread, None
+            thread, self._thread, wake = self._thread, None, self._wake
         if thread is not None:
-            self._wake.set()
+            wake.set()
 
     @staticmethod
     def _take_turn(turn: threading.Lock, until: float | None) -> None:
@@ -254,26 +254,26 @@ class Sender:
         self._hand_on_turn()
 
     def _wake_thread(self) -> None:
-        if self._wake.is_set():
-            return
         if self._thread is None:
             with self._thread_lock:
                 if self._thread is None:
-                    self._thread = threading.Thread(target=unending(self._run), name="sender", daemon=True)
+                    wake = self._wake = AutoResetEvent()
+                    self._thread = threading.Thread(
+                        target=unending(lambda: self._run(wake)), name="sender", daemon=True
+                    )
                     self._thread.start()
         self._wake.set()
 
-    def _run(self) -> None:
+    def _run(self, wake: AutoResetEvent) -> None:
         this_thread = threading.current_thread()
         while True:
-            self._wake.wait(LOOK_FOR_ROOM_SECONDS if self._patient.some_rest else None)
-            self._wake.clear()
+            wake.wait(LOOK_FOR_ROOM_SECONDS if self._patient.some_rest else None)
             try:
                 self._ask_for_room()
                 self.flush()
             except Exception:  # the calls carry their own errors; this thread must go on
                 log.exception("sending failed in a way that nobody has thought of")
-            if self._thread is not this_thread and not self._wake.is_set():  # closed, and nobody relies on it
+            if self._thread is not this_thread and not wake.is_set:  # closed, and nobody relies on it
                 return
 
     def _ask_for_room(self) -> None:

@@ -11,11 +11,42 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 log = logging.getLogger("orchestrator.threads")
 PAUSE_SECONDS: Final = 0.2
 LONGEST_PAUSE_SECONDS: Final = 5.0
+
+
+class AutoResetEvent:
+    """An event for one thread that waits, cleared by its waiting; a third cheaper than ``threading.Event``.
+
+    >>> event = AutoResetEvent()
+    >>> event.set(), event.set(), event.is_set, event.wait(), event.wait(0)
+    (None, None, True, True, False)
+    """
+
+    __slots__ = ("_is_clear",)
+
+    def __init__(self) -> None:
+        self._is_clear = threading.Lock()
+        self._is_clear.acquire()
+
+    def set(self) -> None:
+        """From any thread; to set it again changes nothing."""
+        if self._is_clear.locked():
+            with suppress(RuntimeError):  # another one sets it just now
+                self._is_clear.release()
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Wait until it is set, and clear it; whether it was set within so many seconds."""
+        return self._is_clear.acquire(timeout=-1 if seconds is None else seconds)
+
+    @property
+    def is_set(self) -> bool:
+        """Whether the thread that waits is to look."""
+        return not self._is_clear.locked()
 
 
 def unending(run: Callable[[], None]) -> Callable[[], None]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from brokers import threads
-from brokers.threads import unending
+from brokers.threads import AutoResetEvent, unending
 from orchestrator import task
 from orchestrator.slots import Slots, SlotsOptions
 from orchestrator.testing.throwaway import throwaway_fleet
@@ -83,3 +84,33 @@ def test_a_call_that_exits_while_its_arguments_are_read_costs_no_slot() -> None:
             slots.stop(5)
     assert [state.is_crashed() for state in states] == [True] * 4 + [False] * 2
     assert [state.result() for state in states[4:]] == [8, 10]
+
+
+def test_an_event_that_many_threads_set_is_met_after_the_last_of_them() -> None:
+    event, letters, seen = AutoResetEvent(), deque[int](), 0
+
+    def bring() -> None:
+        for number in range(2_000):
+            letters.append(number)
+            event.set()
+
+    threads_ = [threading.Thread(target=bring) for _ in range(8)]
+    for thread in threads_:
+        thread.start()
+    while seen < 16_000:
+        assert event.wait(20), f"{len(letters)} lie there"
+        while letters:
+            letters.popleft()
+            seen += 1
+    for thread in threads_:
+        thread.join()
+
+
+def test_an_event_that_is_set_twice_is_met_once() -> None:
+    event = AutoResetEvent()
+    assert not event.wait(0)
+    event.set()
+    event.set()
+    assert event.is_set
+    assert event.wait(0)
+    assert not event.wait(0)
