@@ -38,6 +38,15 @@ class CeleryQueues:
         """A kombu connection with short timeouts, not open yet."""
         return connection_to(self._url, self._connect_timeout, self._timeout)
 
+    def are_empty(self, name: str) -> bool:
+        with self.connection() as connection:
+            channel = connection.channel()
+            for queue in self.queues([name]):
+                queue(channel).declare()
+                if channel.queue_declare(queue=queue.name, passive=self._topology.amqp).message_count:
+                    return False
+        return True
+
     def dead_queue(self) -> Any | None:
         return self._topology.queue(self._topology.dead_name) if self._topology.amqp else None
 
@@ -64,6 +73,13 @@ class CeleryCarrier:
     def publish_again(self, queue: str, run_ids: Sequence[str]) -> int:
         """Have the movers of workers publish what waits for a message, by the outbox."""
         return sum(self._store.run("publish_again", [queue, some]) for some in in_portions(run_ids))
+
+    def overdue(self, queues: Sequence[str], number: int) -> tuple[int, list[str]]:
+        last, found = self._store.run("overdue", [list(queues), number])
+        return int(last), [text(queue) for queue in found]
+
+    def publish_overdue(self, queue: str, number: int, most: int) -> int:
+        return int(self._store.run("publish_overdue", [queue, number, most]))
 
     def relay(self) -> Relay:
         """Publishes what scripts have queued, for one thread."""

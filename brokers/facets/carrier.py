@@ -27,6 +27,9 @@ class CarrierQueues(Protocol):
     def queues(self, names: Iterable[str]) -> list[Any]:
         """Everything that a worker of these queues (our names) reads, best priority first."""
 
+    def are_empty(self, name: str) -> bool:
+        """Whether the broker has no message to deliver in this queue of ours; connects. May raise what kombu raises."""
+
     def dead_queue(self) -> Any | None:
         """Where messages go that were delivered too often; ``None`` where the broker does not count."""
 
@@ -48,6 +51,16 @@ class Carrier(Protocol):
 
     def publish_again(self, queue: str, run_ids: Sequence[str]) -> int:
         """Have those of some runs published anew that wait for a message of this queue; returns how many there are."""
+
+    def overdue(self, queues: Sequence[str], number: int) -> tuple[int, list[str]]:
+        """Whether calls still wait for messages that were published when tickets had no larger number than this.
+
+        Returns:
+            The last number that was given to a ticket, and those of the queues in which there are such calls.
+        """
+
+    def publish_overdue(self, queue: str, number: int, most: int) -> int:
+        """Have such messages of a queue published anew, at most so many; returns how many."""
 
     def relay(self) -> Relay:
         """A new relay."""

@@ -114,6 +114,7 @@ key                    type       holds
 ``unpublished``        zset       runs that their sender is publishing, by the moment it began               [1]_
 ``unpublished_ranges`` zset       ranges of blocks likewise                                                  [1]_
 ``carried``            hash       queue -> calls under way as messages                                       [1]_
+``awaited:<queue>``    zset       what waits for a message, runs and ranges, by the number of its ticket         [1]_
 ``tickets``            string     the last number given to a ticket                                          [1]_
 ``spare:<worker>``     list       messages that a worker received and has no place for                       [1]_
 ``speeds``             hash       task -> seconds that a call of it takes                                    [1]_

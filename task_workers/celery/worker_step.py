@@ -25,6 +25,7 @@ from orchestrator.slots.message_consumer import carrier_of
 from task_workers.celery import message_task as calls
 from task_workers.celery import process
 from task_workers.celery.command import BURST_VARIABLE
+from task_workers.celery.overdue_messages import OverdueMessages
 from task_workers.celery.places import Places
 from task_workers.celery.pool_children import PoolWatch
 from task_workers.celery.process import WorkerFacts
@@ -185,6 +186,7 @@ class FleetStep(bootsteps.StartStopStep):  # type: ignore[misc]
         self._host = host = WorkerHost(fleet, watch.living, queues=facts.queues, on_stop=_shut_down)
         watch.run_once()
         host.add(watch, self._crash_recovery, RelayChore(carrier), SpareMessages(carrier, facts.worker_id))
+        host.add(OverdueMessages(carrier, facts.queues, fleet.settings.lease_seconds))
         host.add(ScheduleWriter(fleet), ActionRunner(fleet, host.reactor))
         if facts.places is not None:
             host.add(killer)

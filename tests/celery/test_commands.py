@@ -107,18 +107,31 @@ def test_check_and_workers_ls_know_the_celery_workers(fleet: Fleet, start_celery
     assert all(f"{APP}.add" in row["tasks"] for row in rows)
 
 
-def test_messages_that_the_broker_has_lost_are_sent_again(fleet: Fleet, start_celery: StartCelery, run: Run) -> None:
+def lose_messages(fleet: Fleet) -> None:
     broker = fleet.broker
     assert isinstance(broker, CeleryBroker)
     assert fleet.settings.broker_url is not None
-    single, many = app.add.delay(1, 2), app.add.map(range(40), [1] * 40)
     with Connection(kombu_url(fleet.settings.broker_url)) as connection:
         broker.topology.queue(broker.topology.name("default"))(connection.channel()).purge()
-    start_celery("-c", "1")
+
+
+@pytest.mark.smoke
+def test_messages_that_the_broker_has_lost_are_sent_again_by_a_worker(fleet: Fleet, start_celery: StartCelery) -> None:
+    single, many = app.add.delay(1, 2), app.add.map(range(40), [1] * 40)
+    lose_messages(fleet)
+    worker = start_celery("-c", "1")
     assert app.add.delay(3, 4).result(timeout=PATIENCE) == 7
-    assert single.state.is_pending(), "no worker hears of it"
+    assert single.result(timeout=PATIENCE) == 3, "the worker notices it"
+    assert many.result(timeout=PATIENCE) == [number + 1 for number in range(40)]
+    worker.wait_output("no messages in the queue default")
+
+
+def test_messages_that_the_broker_has_lost_are_sent_again(fleet: Fleet, start_celery: StartCelery, run: Run) -> None:
+    single, many = app.add.delay(1, 2), app.add.map(range(40), [1] * 40)
+    lose_messages(fleet)
     assert "there is no queue" in run("orchestrator", "queues", "republish", "defualt").stderr
     assert run("orchestrator", "queues", "republish", "default").stdout == "the messages of 41 calls are sent again\n"
+    start_celery("-c", "1")
     assert single.result(timeout=PATIENCE) == 3
     assert many.result(timeout=PATIENCE) == [number + 1 for number in range(40)]
 

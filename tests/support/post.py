@@ -59,6 +59,12 @@ class Post(Calls):
     def publish_again(self, queue: str, run_ids: Sequence[str]) -> int:
         return self._carrier.publish_again(queue, run_ids)
 
+    def overdue(self, number: int) -> tuple[int, list[str]]:
+        return self._carrier.overdue(["q", "other"], number)
+
+    def publish_overdue(self, number: int, most: int = 100) -> int:
+        return self._carrier.publish_overdue("q", number, most)
+
     def complete(self, deliveries: Sequence[Delivery]) -> None:
         assert self.broker.deliveries.complete("worker", list(map(self.ack, deliveries))) == []
 

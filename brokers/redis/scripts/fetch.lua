@@ -244,6 +244,7 @@ local function claim_call(id, ticket)
   if status ~= 'Q' or current ~= ticket then return nil end
   take_off(ticket)
   local route = string.sub(split_ticket(ticket), 2)
+  drop('awaited:' .. queue_of(route), id) -- a message that was sent again is awaited under another number
   redis.call('HSET', key, 'e', route .. ' ' .. redis.call('XADD', stream(route), '*', 'i', id))
   return route
 end

@@ -75,6 +75,7 @@ function ranges.claim(range_id, ticket)
   local route = string.sub(carried_by, 2)
   local open = block and ranges.count_open(block, first, last) or #ranges.open_places(range_id)
   blocks.count_more(carried_by, -open)
+  drop('awaited:' .. queue_of(route), range_id)
   ranges.counted[range_id] = true
   if not block then blocks.count_more(route, open - 1) end -- they are counted off one by one
   redis.call('HSET', P .. 'r:' .. range_id, 'e', route .. ' ' .. ranges.add(route, range_id))

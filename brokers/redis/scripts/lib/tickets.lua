@@ -46,6 +46,7 @@ local function carry(id, route, task, first, count)
   end
   local ticket = '@' .. route .. ' ' .. string.format('%.0f', number_given)
   count_up(P .. 'carried', queue_of(route), 1)
+  put('awaited:' .. queue_of(route), number_given, id)
   if unsent then
     unsent[#unsent + 1] = { id, ticket, task, first, count }
     put(first and 'unpublished_ranges' or 'unpublished', now, id)
@@ -95,7 +96,9 @@ local function take_off(ticket)
   if entry == '' then return end
   if member then return blocks.left(ticket, member) end
   if is_carried(route) then -- its message finds that it has come too late
-    count_up(P .. 'carried', queue_of(string.sub(route, 2)), -1)
+    local queue = queue_of(string.sub(route, 2))
+    count_up(P .. 'carried', queue, -1)
+    redis.pcall('ZREMRANGEBYSCORE', P .. 'awaited:' .. queue, entry, entry)
     return
   end
   local list = off[route]
