@@ -16,6 +16,7 @@ and starts its workers as before. Importing this reads no environment and opens 
 ``children``    the processes of a pool, as the killer and crash recovery need them
 ``fleet_step``  what runs beside the pool in the worker's main process
 ``overflow_consumer`` takes more messages while calls wait for others
+``inherited``   what a child must not keep open of its worker's connection
 ``overdue_messages`` sends again what the broker has lost
 ``command``     ``orchestrator worker`` on this engine
 """

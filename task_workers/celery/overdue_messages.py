@@ -20,7 +20,9 @@ from orchestrator.errors import BrokerError
 from orchestrator.maintenance import Chore
 
 log = logging.getLogger("orchestrator.worker")
-LEASES: Final = 3.0  # so long a message may be on its way, and then again: more than a claim needs that somebody takes over
+LEASES: Final = (
+    3.0  # so long a message may be on its way, and then again: more than a claim needs that somebody takes over
+)
 LOOKS_PER_LEASE: Final = 2.0
 MOST: Final = 5_000  # messages at once: the next ones when the queue is empty again
 

@@ -11,9 +11,9 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from brokers.messages import Named
 from orchestrator.client.fleet import current_fleet
@@ -21,6 +21,7 @@ from orchestrator.errors import BrokerError
 from orchestrator.execution import interrupt
 from orchestrator.slots import SlotsOptions
 from orchestrator.slots.message_consumer import MessageSlots
+from task_workers.celery.inherited import close_inherited
 from task_workers.celery.overflow_consumer import OverflowConsumer
 from task_workers.celery.places import Place, Places
 from task_workers.supervisor.child_signals import die_with_parent
@@ -41,12 +42,14 @@ class WorkerFacts:
         queues: ours that it reads.
         threads: sync calls at once in a process.
         places: for processes that others watch; ``None`` when there is only this one.
+        connection: returns kombu's connection on which the worker receives messages, ``None`` where it has none.
     """
 
     worker_id: str
     queues: tuple[str, ...]
     threads: int
     places: Places | None = None
+    connection: Callable[[], Any] = lambda: None
 
     def consumer(self, pid: int) -> str:
         """The name under which a process claims calls; what is before the dot gets orders too."""
@@ -72,6 +75,8 @@ os.register_at_fork(after_in_child=_forget_after_fork)
 def begin_child() -> None:
     """In a new child of a prefork pool, before its first call."""
     die_with_parent(os.getppid())
+    if facts is not None:
+        close_inherited(facts.connection())
     interrupt.install()  # its main thread runs the calls: one that sleeps can be woken
 
 

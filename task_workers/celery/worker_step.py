@@ -172,6 +172,7 @@ class FleetStep(bootsteps.StartStopStep):  # type: ignore[misc]
             queues,
             1 if forks or "solo" in str(worker.pool_cls) else most,
             Places(PLACES_PER_CHILD * most + SPARE_PLACES, WAITING_ROWS) if forks else None,
+            lambda: getattr(getattr(worker, "consumer", None), "connection", None),
         )
         return self
 

@@ -93,6 +93,27 @@ def test_a_whole_worker_is_killed_and_another_does_its_calls(fleet: Fleet, start
     wait_until(lambda: not Path(f"/proc/{child}").exists(), 20, "the child of the killed worker is gone")
 
 
+def test_a_message_sent_after_a_worker_was_killed_is_not_taken_by_a_child_that_was_forked_later(
+    engine: Engine, server: ServerProcess, fleet: Fleet, start: Start, tmp_path: Path
+) -> None:
+    if engine.name != "celery+redis":
+        pytest.skip("RabbitMQ keeps a message until it is confirmed")
+    worker = start(fleet)
+    first = worker.children()
+    for child in first:
+        os.kill(child, signal.SIGKILL)
+    wait_until(lambda: len({*worker.children()} - {*first}) == 2, 30, "both are replaced")
+    app.outlive_the_worker.delay(str(tmp_path), "orphan")
+    child = wait_note(tmp_path, "orphan begins")
+    try:
+        worker.kill()
+        app.add.delay(1, 2)
+        with server.client(db=1) as client:
+            assert client.llen(f"{fleet.settings.namespace}.default") == 1
+    finally:
+        os.kill(child, signal.SIGKILL)
+
+
 def test_a_poisonous_call_ends_among_the_dead_letters_and_its_neighbours_complete(
     fleet: Fleet, start: Start, tmp_path: Path
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import itertools
 import os
 import signal
@@ -52,6 +53,14 @@ def note(folder: str, text: str) -> None:
     """Append a line to a file that the test reads."""
     with open(Path(folder) / "notes", "a") as notes:
         notes.write(text + "\n")
+
+
+@task
+def outlive_the_worker(folder: str, name: str) -> None:
+    """Run on when the worker is killed: a child that the kernel has not ended yet."""
+    ctypes.CDLL(None).prctl(1, 0)  # PR_SET_PDEATHSIG: none
+    note(folder, f"{name} begins in {os.getpid()}")
+    time.sleep(60)
 
 
 @task
