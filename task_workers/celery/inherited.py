@@ -1,8 +1,9 @@
 """What a child of the pool inherits of its worker's connection to the broker, and must not keep open.
 
-The first children are forked before the worker connects; those that replace others, after it. Such a child has a copy of
-the socket on which the worker waits for messages. If the worker is killed, the broker does not see that the connection is
-gone until the last copy is closed, and a Redis hands it a message meanwhile (``BRPOP`` lasts a second), which nobody reads.
+The first children are forked before the worker connects; those that replace others, after it. Such a child has a copy
+of the socket on which the worker waits for messages. If the worker is killed, the broker does not see that the
+connection is gone until the last copy is closed, and a Redis hands it a message meanwhile (``BRPOP`` lasts a second),
+which nobody reads.
 """
 
 from __future__ import annotations

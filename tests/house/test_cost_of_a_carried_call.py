@@ -49,4 +49,4 @@ def test_the_calls_of_a_map_are_carried_and_run_with_few_commands(post: Post, le
     assert submitting.pop("evalsha") == 2  # written, and noted as published
     running, _ = ledger.of(lambda: [post.complete(post.claim([one])) for one in sent])
     assert running.pop("evalsha") == 2 * len(sent) == 16
-    assert sum(submitting.values()) + sum(running.values()) <= 0.31 * CALLS, str((submitting, running))  # 0.30
+    assert sum(submitting.values()) + sum(running.values()) <= 0.32 * CALLS, str((submitting, running))  # 0.31
