@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from brokers.facets.artifacts import Artifacts
-from brokers.facets.carrier import Carrier, CarrierQueues, Relay
+from brokers.facets.carrier import Awaited, Carrier, CarrierQueues, Relay
 from brokers.facets.documents import Documents
 from brokers.facets.events import Events
 from brokers.facets.guesses import Guesses
@@ -139,6 +139,7 @@ class Broker(Protocol):
 
 __all__ = [
     "Artifacts",
+    "Awaited",
     "Broker",
     "Cache",
     "Carrier",

@@ -51,6 +51,24 @@ class CeleryQueues:
         return self._topology.queue(self._topology.dead_name) if self._topology.amqp else None
 
 
+class CeleryAwaited:
+    """See :class:`brokers.base.Awaited`.
+
+    Args:
+        store: where the calls are kept.
+    """
+
+    def __init__(self, store: RedisStore) -> None:
+        self._store = store
+
+    def overdue(self, queues: Sequence[str], number: int) -> tuple[int, list[str]]:
+        last, found = self._store.run("overdue", [list(queues), number])
+        return int(last), [text(queue) for queue in found]
+
+    def publish_overdue(self, queue: str, number: int, most: int) -> int:
+        return int(self._store.run("publish_overdue", [queue, number, most]))
+
+
 class CeleryCarrier:
     """See :class:`brokers.base.Carrier`.
 
@@ -62,6 +80,7 @@ class CeleryCarrier:
 
     def __init__(self, store: RedisStore, runs: CeleryRuns, queues: CeleryQueues) -> None:
         self._store, self._runs, self.queues = store, runs, queues
+        self.awaited = CeleryAwaited(store)
 
     def check(self) -> None:
         self._runs.check_carrier()
@@ -73,13 +92,6 @@ class CeleryCarrier:
     def publish_again(self, queue: str, run_ids: Sequence[str]) -> int:
         """Have the movers of workers publish what waits for a message, by the outbox."""
         return sum(self._store.run("publish_again", [queue, some]) for some in in_portions(run_ids))
-
-    def overdue(self, queues: Sequence[str], number: int) -> tuple[int, list[str]]:
-        last, found = self._store.run("overdue", [list(queues), number])
-        return int(last), [text(queue) for queue in found]
-
-    def publish_overdue(self, queue: str, number: int, most: int) -> int:
-        return int(self._store.run("publish_overdue", [queue, number, most]))
 
     def relay(self) -> Relay:
         """Publishes what scripts have queued, for one thread."""

@@ -37,20 +37,8 @@ class CarrierQueues(Protocol):
         """Which queues of ours these names on the broker mean, each once."""
 
 
-class Carrier(Protocol):
-    """Another broker that carries the calls as messages, beside the store that keeps them."""
-
-    @property
-    def queues(self) -> CarrierQueues: ...
-
-    def check(self) -> None:
-        """Ask the other broker for a connection. Raises BrokerUnavailable, BrokerRefused."""
-
-    def publish(self, calls: Sequence[Named], task: str) -> None:
-        """Publish calls of one task that are in the store."""
-
-    def publish_again(self, queue: str, run_ids: Sequence[str]) -> int:
-        """Have those of some runs published anew that wait for a message of this queue; returns how many there are."""
+class Awaited(Protocol):
+    """Which calls wait for a message, by the numbers of their tickets, the oldest first."""
 
     def overdue(self, queues: Sequence[str], number: int) -> tuple[int, list[str]]:
         """Whether calls still wait for messages that were published when tickets had no larger number than this.
@@ -61,6 +49,25 @@ class Carrier(Protocol):
 
     def publish_overdue(self, queue: str, number: int, most: int) -> int:
         """Have such messages of a queue published anew, at most so many; returns how many."""
+
+
+class Carrier(Protocol):
+    """Another broker that carries the calls as messages, beside the store that keeps them."""
+
+    @property
+    def queues(self) -> CarrierQueues: ...
+
+    @property
+    def awaited(self) -> Awaited: ...
+
+    def check(self) -> None:
+        """Ask the other broker for a connection. Raises BrokerUnavailable, BrokerRefused."""
+
+    def publish(self, calls: Sequence[Named], task: str) -> None:
+        """Publish calls of one task that are in the store."""
+
+    def publish_again(self, queue: str, run_ids: Sequence[str]) -> int:
+        """Have those of some runs published anew that wait for a message of this queue; returns how many there are."""
 
     def relay(self) -> Relay:
         """A new relay."""

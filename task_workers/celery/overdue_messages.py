@@ -53,7 +53,7 @@ class OverdueMessages(Chore):
 
     def run_once(self) -> float:
         given = self._given_long_ago()
-        last, found = self._carrier.overdue(self._queues, given)
+        last, found = self._carrier.awaited.overdue(self._queues, given)
         if self._given and last < self._given[-1][1]:  # the store was emptied, and counts anew
             self._given.clear()
             found = []
@@ -78,7 +78,7 @@ class OverdueMessages(Chore):
         except Exception as error:  # whatever the transport raises
             log.debug("%s: %s", self.name, error)
             return
-        sent = self._carrier.publish_overdue(queue, given, MOST)
+        sent = self._carrier.awaited.publish_overdue(queue, given, MOST)
         if sent:
             log.warning(
                 "the broker has no messages in the queue %s, and calls wait for %d since %g s: they are sent again",

@@ -60,10 +60,10 @@ class Post(Calls):
         return self._carrier.publish_again(queue, run_ids)
 
     def overdue(self, number: int) -> tuple[int, list[str]]:
-        return self._carrier.overdue(["q", "other"], number)
+        return self._carrier.awaited.overdue(["q", "other"], number)
 
     def publish_overdue(self, number: int, most: int = 100) -> int:
-        return self._carrier.publish_overdue("q", number, most)
+        return self._carrier.awaited.publish_overdue("q", number, most)
 
     def complete(self, deliveries: Sequence[Delivery]) -> None:
         assert self.broker.deliveries.complete("worker", list(map(self.ack, deliveries))) == []
