@@ -55,6 +55,14 @@ class LoopGroups:
     def _close(self, here: _OpenGroups, group: _Group) -> None:
         """All that was ready in the loop has been run: whoever comes now begins another group."""
         del here.groups[id(group.frame)]
+        try:
+            self._send_group(here, group)
+        except Exception as error:  # no thread can be started, for example; the loop would only log it
+            for future in group.futures:
+                if not future.done():
+                    future.set_exception(error)
+
+    def _send_group(self, here: _OpenGroups, group: _Group) -> None:
         frame, bodies, futures = group.frame, group.bodies, group.futures
         until = time.monotonic() + self._sender.seconds
         for first in range(0, len(bodies), MOST_IN_BLOCK):

@@ -13,6 +13,7 @@ import pytest
 from brokers.errors import BrokerError, BrokerUnavailable
 from brokers.loop_groups import LoopGroups
 from brokers.messages import Envelope
+from brokers.parcel import Parcel
 from brokers.sender import Sender
 from orchestrator.runs.run_ids import new_block, new_run_id
 from tests.support.senders import Store, block_of, envelope, rebound
@@ -212,3 +213,14 @@ def test_what_was_posted_before_goes_before(store: Store) -> None:
 
     asyncio.run(main())
     assert [call.body for trip in store.trips for call in trip] == [b"%d" % number for number in range(60)]
+
+
+def test_what_cannot_be_begun_to_be_sent_is_raised_to_each(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    groups = groups_of(store)
+
+    def cannot_start(parcel: Parcel) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(groups._sender, "begin", cannot_start)
+    found = asyncio.run(answers(groups, 140))
+    assert [str(error) for error in found] == ["can't start new thread"] * 140
