@@ -41,7 +41,7 @@ from orchestrator.configuration.kinds import (
     Word,
     keys_of,
 )
-from orchestrator.configuration.names import PREFECTS, PREFIX, variable_of
+from orchestrator.configuration.names import OTHERWISE_HERE, PREFECTS, PREFIX, variable_of
 from orchestrator.configuration.sources import PROFILE, Outside, outside
 from orchestrator.errors import ConfigurationError
 
@@ -123,6 +123,7 @@ class Settings(BaseModel):
         16 * 1024, description="Arguments and results above this size are compressed"
     )
     persist_result: bool = Field(False, description="Whether tasks keep their results for the cache unless they say")
+    refresh_cache: bool = Field(False, description="Whether tasks run though their result is cached, unless they say")
     default_result_storage: ResultPlace = Field(
         None, description="Where results go that are persisted or too large: a folder, or slug/name of a file system"
     )
@@ -154,6 +155,7 @@ class Settings(BaseModel):
         True,
         description="Whether a script that sets up no logging shows lines of its runs and warnings on standard error",
     )
+    log_prints: bool = Field(False, description="Whether print() in tasks and flows makes log lines, unless they say")
     log_lines_per_run: CountOrNone = Field(1000, description="How many log lines are kept per run")
     action_retry_seconds: NotNegative = Field(
         10.0, description="Until a failed action is tried again: 5 times, ever later"
@@ -289,8 +291,7 @@ def _described(detail: ErrorDetails, profile: str) -> str:
 
 
 def _shown(name: str, value: Any) -> str:
-    safe = shown(name, value)
-    return "***" if safe == "***" else repr(safe)
+    return "***" if (safe := shown(name, value)) == "***" else repr(safe)
 
 
 def shown(name: str, value: Any) -> Any:
@@ -359,5 +360,6 @@ def __getattr__(name: str) -> Any:
 
     found = setting_objects.setting_named(name) if is_setting else getattr(setting_objects, name)
     if found is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}: there is no such setting")
+        why = OTHERWISE_HERE.get(name, "there is no such setting")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}: {why}")
     return found

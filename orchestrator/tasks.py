@@ -368,7 +368,7 @@ def task(
     cache_result_in_memory: bool = True,
     timeout_seconds: float | None = None,
     log_prints: bool | None = None,
-    refresh_cache: bool = False,
+    refresh_cache: bool | None = None,
     on_completion: Iterable[Hook] | None = None,
     on_failure: Iterable[Hook] | None = None,
     on_running: Iterable[Hook] | None = None,

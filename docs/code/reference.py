@@ -118,7 +118,10 @@ Names of Prefect that mean the same are taken by `config set`, in profiles, and 
 
 
 def _of_prefect() -> str:
-    return ", ".join(f"`{theirs}` ({variable_of(ours)})" for theirs, ours in OF_PREFECT.items()) + "."
+    return ", ".join(f"`{theirs}` ({variable_of(ours)})" for theirs, ours in OF_PREFECT.items()) + (
+        ". Of others that have a meaning here, as `PREFECT_HOME`, `config set` says where it is written, and\n"
+        "`config view` names those that are set in the environment and not read."
+    )
 
 
 def settings_page() -> str:

@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from typing import Final, NamedTuple
 
 from orchestrator.configuration import profiles_file
-from orchestrator.configuration.names import OF_PREFECT, PREFECTS, setting_named, variable_of
+from orchestrator.configuration.names import OF_PREFECT, OTHERWISE_HERE, PREFECTS, setting_named, variable_of
 from orchestrator.configuration.profiles import DEFAULT
 from orchestrator.errors import ConfigurationError
 
@@ -77,10 +77,24 @@ def _of_environment(known: Collection[str]) -> dict[str, str]:
     """The variables that name a setting, in any case, unless empty. All of pydantic-settings that flat ones need."""
     given = {name.upper(): value for name, value in os.environ.items() if value}
     found: dict[str, str] = {}
-    if given.get(PREFECT_VARIABLE, "").lower() in ("1", "true", "yes", "on"):
+    if _takes_prefects(given.get(PREFECT_VARIABLE, "")):
         theirs = {name: value for name, value in given.items() if name.startswith(PREFECTS) and name in OF_PREFECT}
         found = {OF_PREFECT[name]: value for name, value in theirs.items() if OF_PREFECT[name] in known}
     return found | {name: given[variable_of(name)] for name in known if variable_of(name) in given}
+
+
+def unread_of_prefect() -> dict[str, str]:
+    """The variables of Prefect in the environment that have a meaning here and are not read -> what to do."""
+    given = {name.upper() for name, value in os.environ.items() if value}
+    found = {name: OTHERWISE_HERE[name] for name in sorted(given & OTHERWISE_HERE.keys())}
+    if not _takes_prefects(os.environ.get(PREFECT_VARIABLE, "")):
+        for name in sorted(given & OF_PREFECT.keys()):
+            found[name] = f"it is {variable_of(OF_PREFECT[name])} here; {PREFECT_VARIABLE}=1 has it read"
+    return found
+
+
+def _takes_prefects(value: str) -> bool:
+    return value.lower() in ("1", "true", "yes", "on")
 
 
 def pass_to_children(known: Collection[str]) -> None:

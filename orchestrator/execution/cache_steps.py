@@ -66,7 +66,7 @@ def cache_key(attempt: Attempt, policy: CachePolicy) -> str | None:
 
 def look_into_cache(attempt: Attempt, policy: CachePolicy, key: str | None) -> Generator[Step, Any, Verdict | None]:
     """A Cached state for a hit; WaitForRun when an identical call is running and the policy wants only one."""
-    if key is None or attempt.services.cache is None or attempt.options.refresh_cache:
+    if key is None or attempt.services.cache is None or attempt.options.refreshes:
         return None
     hit, value = yield from _get(attempt, attempt.services.cache, key)
     if hit:
@@ -115,7 +115,7 @@ def write_to_cache(attempt: Attempt, key: str, verdict: Verdict) -> Generator[St
 def end_claim(attempt: Attempt, policy: CachePolicy, key: str) -> Generator[Step, Any, None]:
     """Others may compute it, if this attempt was the only one that did."""
     cache = attempt.services.cache
-    if cache is None or policy.isolation != "serializable" or attempt.options.refresh_cache:
+    if cache is None or policy.isolation != "serializable" or attempt.options.refreshes:
         return
     try:
         yield Step(cache.release, (key, attempt.run_id), None, True)

@@ -17,7 +17,7 @@ from orchestrator.execution.interrupt import CancelRun, soft_deadline
 from orchestrator.execution.step import PLAIN, Driven, RaisedToClose, Step
 from orchestrator.execution.task_steps import attempt_steps
 from orchestrator.execution.verdicts import Verdict
-from orchestrator.observability.run_logs import logging_prints
+from orchestrator.observability.run_logs import by_setting, logging_prints
 from orchestrator.runs.current import current_attempt
 
 T = TypeVar("T")
@@ -28,7 +28,7 @@ def inside(attempt: Attempt) -> Iterator[None]:
     """What is true while the function of an attempt works."""
     token = current_attempt.set(attempt)
     try:
-        wanted = attempt.log_prints
+        wanted = attempt.log_prints if attempt.log_prints is not None else by_setting()
         with logging_prints(wanted) if wanted is not None else nullcontext():
             yield
     finally:
@@ -42,7 +42,7 @@ def run_attempt(attempt: Attempt) -> Verdict:
         return verdict
     token = current_attempt.set(attempt)
     try:
-        wanted = attempt.log_prints
+        wanted = attempt.log_prints if attempt.log_prints is not None else by_setting()
         if wanted is None:
             return drive(attempt_steps(attempt), attempt)
         with logging_prints(wanted):
@@ -101,7 +101,7 @@ async def run_attempt_async(attempt: Attempt) -> Verdict:
         return verdict
     token = current_attempt.set(attempt)
     try:
-        wanted = attempt.log_prints
+        wanted = attempt.log_prints if attempt.log_prints is not None else by_setting()
         with logging_prints(wanted) if wanted is not None else nullcontext():
             return await drive_async(attempt_steps(attempt), attempt)
     finally:

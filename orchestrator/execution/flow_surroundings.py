@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.observability.run_logs import logging_prints
+from orchestrator.observability.run_logs import by_setting, logging_prints
 from orchestrator.runs.current import current_attempt, current_flow_run, current_tags
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ def inside(run: FlowRun) -> Iterator[None]:
     attempt_token = current_attempt.set(None)  # a flow inside a task: its tasks belong to the flow
     tags_token = current_tags.set(run.tags)
     try:
-        log_prints = run.log_prints
+        log_prints = run.log_prints if run.log_prints is not None else by_setting()
         with logging_prints(log_prints) if log_prints is not None else nullcontext():
             yield
     finally:

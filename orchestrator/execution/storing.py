@@ -118,7 +118,7 @@ class Storing:
     def _finds_by_key(self) -> bool:
         """Whether a file of that name is the result: for tasks, unless a cache policy says what is."""
         options: Any = self._options
-        if not hasattr(options, "cache_policy") or options.refresh_cache:
+        if not hasattr(options, "cache_policy") or options.refreshes:
             return False
         return options.cache_policy is None and options.cache_key_fn is None
 

@@ -16,6 +16,7 @@ from orchestrator.observability import console
 from orchestrator.observability.log_shipper import LogLine
 from orchestrator.observability.loggers import StaysOn
 from orchestrator.runs.current import CurrentAttempt, CurrentFlowRun, current_attempt, current_flow_run
+from orchestrator.settings import current
 
 
 def read_logs(run_id: str) -> list[LogLine]:
@@ -257,7 +258,7 @@ def _facts_of(flow_run: CurrentFlowRun) -> dict[str, Any]:
 
 # -- print as log lines ------------------------------------------------------------------------------------------
 
-_printing: ContextVar[bool] = ContextVar("orchestrator_log_prints", default=False)
+_printing: ContextVar[bool | None] = ContextVar("orchestrator_log_prints", default=None)  # None: nobody has said
 _real_print = builtins.print
 
 
@@ -269,9 +270,17 @@ def _print(*values: Any, sep: str | None = " ", end: str | None = "\n", file: An
         _real_print(*values, sep=sep, end=end, file=file, flush=flush)
 
 
-def prints_are_logged() -> bool:
-    """Whether ``print`` makes log lines here: what a task that does not say anything about it inherits."""
+def prints_are_logged() -> bool | None:
+    """Whether ``print`` makes log lines here: what a task that does not say anything about it inherits.
+
+    ``None``: no option around this line says anything.
+    """
     return _printing.get()
+
+
+def by_setting() -> bool | None:
+    """What holds for a run that does not say: ``None``, as around it, unless nobody there says and the setting does."""
+    return True if _printing.get() is None and current().log_prints else None
 
 
 @contextmanager

@@ -79,7 +79,7 @@ class TaskOptions(RunnableOptions):
     task_run_name: str | Callable[..., str] | None = None
     retry_jitter_factor: float | None = None
     retry_condition_fn: Callable[..., Any] | None = None
-    refresh_cache: bool = False
+    refresh_cache: bool | None = None  # None: as the setting says
     queue: str | None = None
     priority: str = "default"
     max_deliveries: int | None = None
@@ -105,6 +105,15 @@ class TaskOptions(RunnableOptions):
             object.__setattr__(self, "retry_policy", policy)
         elif self.retry_jitter_factor is not None:
             RetryPolicy(jitter_factor=self.retry_jitter_factor)  # raises where it is wrong
+
+    @property
+    def refreshes(self) -> bool:
+        """Whether it is run though its result may be cached."""
+        if self.refresh_cache is not None:
+            return self.refresh_cache
+        from orchestrator.settings import current
+
+        return current().refresh_cache
 
     @property
     def caching(self) -> CachePolicy | None:

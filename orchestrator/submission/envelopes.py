@@ -218,7 +218,7 @@ def _surroundings(task: TaskLike, class_left_out: bool) -> tuple[str | None, Cal
         tags=sorted(task.options.tags | current_tags.get()) or (),
         task_name=task.name if task.name != short_name(task.task_key) else None,
         parent_run_id=parent.run_id if parent is not None else None,
-        log_prints=True if task.options.log_prints is None and prints_are_logged() else None,
+        log_prints=prints_are_logged() if task.options.log_prints is None else None,
         class_left_out=class_left_out,
         script=task.script,
         options=_packed_options(task, changed) if changed else None,

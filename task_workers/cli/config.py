@@ -65,7 +65,7 @@ def show(as_json: bool) -> None:
 @as_json
 def view(show_defaults: bool, show_sources: bool, show_secrets: bool, as_json: bool) -> None:
     """The profile, and the settings that are set, as Prefect shows them."""
-    from orchestrator.configuration.sources import active_profile
+    from orchestrator.configuration.sources import active_profile, unread_of_prefect
     from orchestrator.settings import current, describe
 
     settings, sources = current(), _sources()
@@ -80,6 +80,8 @@ def view(show_defaults: bool, show_sources: bool, show_secrets: bool, as_json: b
     say(f"ORCHESTRATOR_PROFILE={active_profile()!r}")
     for variable, text, source in rows:
         say(f"{variable}={text!r}" + (f" (from {FROM[source]})" if show_sources else ""))
+    for variable, hint in unread_of_prefect().items():
+        say(f"{variable} is set and not read: {hint}", err=True)
 
 
 @command.command("set")
@@ -193,11 +195,11 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 def _refuse_of_the_environment(name: str) -> None:
-    from orchestrator.configuration.names import variable_of
+    from orchestrator.configuration.names import OTHERWISE_HERE, variable_of
 
     upper = name.upper()
     variable = upper if upper.startswith(("ORCHESTRATOR_", "PREFECT_")) else variable_of(upper)
-    if variable in OF_THE_ENVIRONMENT:
+    if variable in OF_THE_ENVIRONMENT and variable not in OTHERWISE_HERE:
         raise click.ClickException(f"{variable} cannot be set in a profile: set the environment variable.")
 
 

@@ -95,7 +95,7 @@ def test_who_sets_up_logging_or_asks_for_silence_gets_no_second_line(tmp_path: P
 
 def test_log_prints_of_the_runner_beside_is_not_inherited() -> None:
     @task
-    def prints_are_lines() -> bool:
+    def prints_are_lines() -> bool | None:
         from orchestrator.observability.run_logs import prints_are_logged
 
         return prints_are_logged()
@@ -106,4 +106,4 @@ def test_log_prints_of_the_runner_beside_is_not_inherited() -> None:
         return prints_are_lines(), prints_are_lines.submit().result(), silent.submit().result()
 
     assert loud() == (True, True, False)
-    assert prints_are_lines() is False
+    assert not prints_are_lines()

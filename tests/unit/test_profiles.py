@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -13,8 +14,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from orchestrator import settings
 from orchestrator.configuration import profiles_file
-from orchestrator.configuration.names import OF_PREFECT
+from orchestrator.configuration.names import OF_PREFECT, OTHERWISE_HERE
 from orchestrator.configuration.profiles import Profiles, parse, written
 from orchestrator.configuration.sources import outside, pass_to_children
 from orchestrator.errors import ConfigurationError
@@ -313,3 +315,31 @@ def test_without_profiles_nothing_is_loaded_for_them(tmp_path: Path) -> None:
         cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     assert (ran.returncode, ran.stdout) == (0, "[]\n"), ran.stderr
+
+
+@pytest.mark.parametrize("name", ["PREFECT_HOME", "prefect_worker_heartbeat_seconds", "PREFECT_SERVER_API_PORT"])
+def test_a_setting_of_prefect_that_is_written_elsewhere_is_answered_with_where(command: Command, name: str) -> None:
+    failed = command("config", "set", f"{name}=1")
+    assert failed.exit_code == 1
+    assert f"{name.upper()} is not taken over: {OTHERWISE_HERE[name.upper()]}" in failed.stderr
+    with pytest.raises(AttributeError, match=OTHERWISE_HERE[name.upper()][:20]):
+        getattr(settings, name.upper())
+
+
+def test_variables_of_prefect_that_are_not_read_are_named(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFECT_LOGGING_LOG_PRINTS", "true")
+    monkeypatch.setenv("PREFECT_HOME", "/nowhere")
+    told = command("config", "view").stderr
+    assert "PREFECT_LOGGING_LOG_PRINTS is set and not read: it is ORCHESTRATOR_LOG_PRINTS here" in told
+    assert "PREFECT_HOME is set and not read" in told
+    monkeypatch.setenv("ORCHESTRATOR_ACCEPT_PREFECT_VARIABLES", "1")
+    seen = command("config", "view")
+    assert "ORCHESTRATOR_LOG_PRINTS='true'" in seen.stdout
+    assert "LOG_PRINTS" not in seen.stderr
+
+
+def test_every_name_of_ours_that_an_answer_gives_is_a_setting() -> None:
+    given = {name for hint in OTHERWISE_HERE.values() for name in re.findall(r"ORCHESTRATOR_[A-Z_]+", hint)}
+    known = {row.variable for row in describe()} | {"ORCHESTRATOR_PROFILE", "ORCHESTRATOR_PROFILES_PATH"}
+    assert given <= known
+    assert not OTHERWISE_HERE.keys() & OF_PREFECT.keys()
