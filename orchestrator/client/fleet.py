@@ -32,7 +32,7 @@ from orchestrator.errors import BrokerError
 from orchestrator.observability import console
 from orchestrator.observability.log_shipper import LogShipper
 from orchestrator.observability.loggers import keep_on
-from orchestrator.runnables.binding import Surplus
+from orchestrator.runnables.binding import Lack, Surplus
 from orchestrator.runs.run_ids import new_block
 from orchestrator.serializers import NO_PROTECTION, CipherRing, KeyRing, PayloadLimits
 from orchestrator.settings import Settings
@@ -162,13 +162,13 @@ class Fleet:
         """Whether a live worker of the queue, other than this process, knows a task. Raises BrokerError."""
         return self._workers.know(queue, task_key, script, beside=self.worker)
 
-    def other_worker_takes(self, queue: str, task_key: str, script: str | None, surplus: Surplus) -> bool:
-        """Whether one of these has a version of the task that may take a call for which it has too few parameters here.
+    def other_worker_takes(self, queue: str, task_key: str, script: str | None, misfit: Surplus | Lack) -> bool:
+        """Whether one of these has a version of the task that may take a call that does not fit the version here.
 
         Raises:
             BrokerError: the server does not answer.
         """
-        return self._workers.know(queue, task_key, script, beside=self.worker, surplus=surplus)
+        return self._workers.know(queue, task_key, script, beside=self.worker, misfit=misfit)
 
     # -- the source of this process's futures: see orchestrator.client.handles.Source ----------------------------
 

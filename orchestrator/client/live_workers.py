@@ -12,7 +12,7 @@ from brokers.base import Broker
 from brokers.errors import BrokerError
 from orchestrator.client import no_worker
 from orchestrator.runnables import registry
-from orchestrator.runnables.binding import Surplus
+from orchestrator.runnables.binding import Lack, Surplus
 
 log = logging.getLogger("orchestrator.fleet")
 CHECK_INTERVAL_SECONDS: Final = 0.5  # whoever warns after three seconds' wait has sent its calls before the last look
@@ -41,19 +41,20 @@ class LiveWorkers:
         return self._broker.consumers.projects(self._lease_seconds)
 
     def know(
-        self, queue: str, task_key: str, script: str | None, *, beside: str, surplus: Surplus | None = None
+        self, queue: str, task_key: str, script: str | None, *, beside: str, misfit: Surplus | Lack | None = None
     ) -> bool:
         """Whether a live worker of the queue, other than the one named ``beside``, knows a task. Raises BrokerError.
 
-        ``surplus``: in a version that may take this call.
+        ``misfit``: in a version that may take this call.
         """
 
         def known(workers: no_worker.Workers) -> bool:
             others = [facts for name, facts in workers.items() if name != beside]
             knowing = [facts for facts in others if no_worker.knows(facts, queue, task_key, script)]
-            if surplus is None:
+            if misfit is None:
                 return bool(knowing)
-            return any(surplus.fits(no_worker.parameters_of(facts, task_key)) for facts in knowing)
+            versions = [no_worker.parameters_of(facts, task_key) for facts in knowing]
+            return any(misfit.fits(names) for names in versions if names is not None)
 
         now = time.monotonic()
         since, workers = self._seen

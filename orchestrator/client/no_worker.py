@@ -44,17 +44,17 @@ def may_know(facts: Mapping[str, str], queue: str, task_key: str) -> bool:
     return reads(facts, queue) and any(name.rpartition("@")[0] == task_key for name in scripts)
 
 
-def parameters_of(facts: Mapping[str, str], task_key: str) -> list[str]:
-    """The names of a task's parameters as a consumer has it; none where it does not say.
+def parameters_of(facts: Mapping[str, str], task_key: str) -> list[str] | None:
+    """The names of a task's parameters as a consumer has it; ``None`` where it does not say.
 
     >>> parameters_of({"parameters": '{"shop.load": ["item", "site"]}'}, "shop.load")
     ['item', 'site']
     """
     try:
         names = json.loads(facts.get("parameters") or "{}")[task_key]
-        return [str(name) for name in names] if isinstance(names, list) else []
+        return [str(name) for name in names] if isinstance(names, list) else None
     except (ValueError, TypeError, KeyError, RecursionError):
-        return []
+        return None
 
 
 def text_of_unknown(task_key: str, queue: str) -> str:

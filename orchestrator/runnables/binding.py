@@ -42,6 +42,22 @@ class Surplus(NamedTuple):
         return self.parameters < there >= self.by_name and self.by_place + len(self.by_name) <= len(there)
 
 
+class Lack(NamedTuple):
+    """Fewer arguments than a function must have; an older version of it may do without."""
+
+    parameters: frozenset[str]
+    """Those that it has."""
+    missing: frozenset[str]
+    by_place: int
+    by_name: frozenset[str]
+
+    def fits(self, names: Iterable[str]) -> bool:
+        """Whether a version with these parameters, some of this one's and none that is missing, may take the call."""
+        there = frozenset(names)
+        fewer = self.parameters > there >= self.by_name and not there & self.missing
+        return fewer and self.by_place + len(self.by_name) <= len(there)
+
+
 class Signature:
     """A function's signature, prepared so that the common call costs a comparison instead of ``inspect``'s 5 us.
 
@@ -88,6 +104,25 @@ class Signature:
         too_many = inspect.Parameter.VAR_POSITIONAL not in kinds and len(args) > sum(kind in _PLAIN for kind in kinds)
         unexpected = inspect.Parameter.VAR_KEYWORD not in kinds and not names.issuperset(kwargs)
         return Surplus(names, len(args), frozenset(kwargs)) if too_many or unexpected else None
+
+    def misfit(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Surplus | Lack | None:
+        """What another version has to have or to lack for a call that does not fit here; ``None``: none helps."""
+        return self.surplus(args, kwargs) or self._lack(args, kwargs)
+
+    def _lack(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Lack | None:
+        try:
+            given = self.full.bind_partial(*args, **kwargs).arguments
+        except TypeError:
+            return None
+        missing = {
+            name
+            for name, parameter in self.full.parameters.items()
+            if parameter.default is parameter.empty
+            and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+            and name not in given
+        }
+        names = frozenset(self.full.parameters)
+        return Lack(names, frozenset(missing), len(args), frozenset(kwargs)) if missing else None
 
     def _bind(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> inspect.BoundArguments:
         try:

@@ -25,7 +25,7 @@ from orchestrator.errors import (
 from orchestrator.execution.attempt import Attempt
 from orchestrator.execution.storing import state_of_large
 from orchestrator.execution.verdicts import Retry, Verdict, WaitForRun, retry_text, state_of_error
-from orchestrator.runnables.binding import Surplus
+from orchestrator.runnables.binding import Lack, Surplus
 from orchestrator.serializers.exception_describing import traceback_of
 from orchestrator.serializers.outcomes import LETTERS, enclosed, pack_outcome, result_context, stored_name
 from orchestrator.slots.frames import read_meta
@@ -45,7 +45,7 @@ class Refusal(NamedTuple):
     """A delivery that cannot be run at all: a dead letter, with the reason."""
 
     reason: OrchestratorError
-    surplus: Surplus | None = None  # there are more arguments than parameters
+    misfit: Surplus | Lack | None = None  # what the arguments are too many or too few for
 
 
 def ack_for(delivery: Delivery, attempt: Attempt, verdict: Verdict, fleet: Fleet) -> Ack:
@@ -160,8 +160,8 @@ def _failed_at_the_door(delivery: Delivery, error: OrchestratorError, fleet: Fle
 def refused(delivery: Delivery, refusal: Refusal, fleet: Fleet) -> Ack:
     """The ack of a delivery that cannot be run: Crashed, and kept among the dead letters."""
     reason = refusal.reason
-    if refusal.surplus is not None and _is_for_a_newer_version(delivery, refusal.surplus, fleet):
-        return _back_for_a_newer_version(delivery)
+    if refusal.misfit is not None and _is_for_another_version(delivery, refusal.misfit, fleet):
+        return _back_for_another_version(delivery, refusal.misfit)
     if isinstance(reason, ParameterBindError | ParameterTypeError):
         return _failed_at_the_door(delivery, reason, fleet)
     unknown = isinstance(reason, UnknownTask) and _may_be_known(delivery)
@@ -196,28 +196,31 @@ def _left_to_others(delivery: Delivery, dead: Ack, fleet: Fleet) -> Ack:
     return dead._replace(how=AckKind.UNKNOWN, delay_ms=patience_ms, behind=text)
 
 
-def _is_for_a_newer_version(delivery: Delivery, surplus: Surplus, fleet: Fleet) -> bool:
-    """Whether another worker has a version of the task with parameters for all arguments: a rolling update."""
+def _is_for_another_version(delivery: Delivery, misfit: Surplus | Lack, fleet: Fleet) -> bool:
+    """Whether another worker has a version of the task with parameters for these arguments: a rolling update."""
     try:
         script = read_meta(delivery).script
         return _may_be_known(delivery) and fleet.other_worker_takes(
-            queue_of(delivery.ticket) or "", delivery.task, script, surplus
+            queue_of(delivery.ticket) or "", delivery.task, script, misfit
         )
     except BrokerError:
         return True  # asked again when it comes back
 
 
-def _back_for_a_newer_version(delivery: Delivery) -> Ack:
+def _back_for_another_version(delivery: Delivery, misfit: Surplus | Lack) -> Ack:
     """Queued again in a moment, later each time, as a call whose task is not known here but to another worker."""
-    _log_older(delivery.task)
+    _log_other_version(
+        delivery.task,
+        *(("lack", "needs", "an older") if type(misfit) is Lack else ("have", "does not take", "a newer")),
+    )
     return Ack(delivery.ticket, delivery.run_id, AckKind.UNKNOWN, b"", 0)
 
 
 @lru_cache(maxsize=1000)
-def _log_older(key: str) -> None:
+def _log_other_version(key: str, calls: str, here: str, other: str) -> None:
     """Once per task, as :func:`_log_unknown`."""
-    text = "calls of the task %s have arguments that the version here does not take: a worker of a newer one gets them"
-    log.warning(text, key)
+    text = "calls of the task %s %s arguments that the version here %s: a worker of %s one gets them"
+    log.warning(text, key, calls, here, other)
 
 
 @lru_cache(maxsize=1000)

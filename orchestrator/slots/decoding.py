@@ -87,7 +87,7 @@ class AttemptBuilder:
             else:  # the sender's code may be of another version
                 task.signature.check(args[hidden:] if hidden else args, kwargs)
         except ParameterBindError as error:
-            return Refusal(error, task.signature.surplus(args[hidden:], kwargs))
+            return Refusal(error, task.signature.misfit(args[hidden:], kwargs))
         except _REFUSED as error:
             return Refusal(error if isinstance(error, OrchestratorError) else SerializationError(str(error)))
         return Attempt(

@@ -23,17 +23,25 @@ pytestmark = pytest.mark.behaviour
 OLD = "from orchestrator import task\n@task\ndef old(x):\n    return 'v1', x\n"
 OLD += "@task\ndef grown(x):\n    return 'v1', x, None\n"
 NEW = OLD.replace("v1", "v2").replace("grown(x)", "grown(x, site=None)").replace("None\n", "site\n")
+OLD += "@task\ndef narrow(x):\n    return 'v1', x\n"
+NEW += "@task\ndef narrow(x, site):\n    return 'v2', x, site\n"
 NEW += "@task\ndef new(x):\n    return 'v2', x\n"
 NAME = "shop_of_two_versions"
 
 
 @pytest.fixture
-def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """The new version, as a client has it."""
-    for version, source in (("v1", OLD), ("v2", NEW)):
-        (tmp_path / version).mkdir()
-        (tmp_path / version / f"{NAME}.py").write_text(source)
-    monkeypatch.syspath_prepend(tmp_path / "v2")
+def version() -> str:
+    """That of the client."""
+    return "v2"
+
+
+@pytest.fixture
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str) -> Iterator[Any]:
+    """The new version, or another one, as a client has it."""
+    for each, source in (("v1", OLD), ("v2", NEW)):
+        (tmp_path / each).mkdir()
+        (tmp_path / each / f"{NAME}.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path / version)
     yield import_module(NAME)
     del sys.modules[NAME]
 
@@ -75,6 +83,24 @@ def test_calls_with_arguments_that_one_version_does_not_take_are_run_by_the_othe
     wait_until(lambda: not any("v2" in name for name in fleet.live_workers()), message="it has left")
     late = shop.grown.delay(1, site="here")
     with pytest.raises(ParameterBindError, match="unexpected keyword argument 'site'"):
+        late.result(timeout=60)
+
+
+@pytest.mark.parametrize("version", ["v1"])
+def test_calls_that_lack_an_argument_that_one_version_needs_are_run_by_the_older(
+    start: Callable[..., WorkerProcess], shop: Any, fleet: Fleet
+) -> None:
+    old, new = start("v1"), start("v2")
+    by_name = [shop.narrow.delay(x=x) for x in range(20)]
+    by_place = shop.narrow.map(range(20))
+    assert [future.result(timeout=60) for future in by_name] == [("v1", x) for x in range(20)]
+    assert by_place.result(timeout=60) == [("v1", x) for x in range(20)]
+    assert new.output.count("a worker of an older one gets them") <= 1, "it is told once, not for each call"
+    old.terminate()
+    assert old.wait() == 0
+    wait_until(lambda: not any("v1" in name for name in fleet.live_workers()), message="it has left")
+    late = shop.narrow.delay(1)
+    with pytest.raises(ParameterBindError, match="missing a required argument: 'site'"):
         late.result(timeout=60)
 
 
