@@ -258,7 +258,9 @@ def _facts_of(flow_run: CurrentFlowRun) -> dict[str, Any]:
 
 # -- print as log lines ------------------------------------------------------------------------------------------
 
-_printing: ContextVar[bool | None] = ContextVar("orchestrator_log_prints", default=None)  # None: nobody has said
+_printing: ContextVar[bool | None] = ContextVar(
+    "orchestrator_log_prints", default=None
+)  # None: no option around gives it
 _real_print = builtins.print
 
 

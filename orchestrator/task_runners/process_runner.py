@@ -59,8 +59,8 @@ class ProcessPoolTaskRunner(LocalTaskRunner):
             "tags": list(attempt.tags),
             "flow_parameters_hash": attempt.flow_parameters_hash,
         }
-        said = prints_are_logged() if task.options.log_prints is None else None
-        options = task.options.using(log_prints=said) if said is not None else task.options
+        inherited = prints_are_logged() if task.options.log_prints is None else None
+        options = task.options.using(log_prints=inherited) if inherited is not None else task.options
         outer = around(current_flow_run.get()) or outer_by_setting()
         call = dump_for_a_child(
             (type(task), task.fn, options, task.task_key, future.run_id, list(args), kwargs, surroundings, outer)
