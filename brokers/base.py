@@ -23,7 +23,7 @@ from brokers.facets.limits import Limits
 from brokers.facets.reactions import Reactions
 from brokers.facets.runs import DeadLetters, ExternalRuns, FlowRuns, Records, Runs
 from brokers.facets.schedules import Schedules, Ticks
-from brokers.facets.workers import Consumers, Deliveries, Inbox, Inboxes, QueueReader, Queues
+from brokers.facets.workers import Consumers, Deliveries, Inbox, Inboxes, QueueReader, Queues, Wait
 
 
 class PrivateServer(Protocol):
@@ -170,4 +170,5 @@ __all__ = [
     "Schedules",
     "Ticks",
     "UndoLogs",
+    "Wait",
 ]

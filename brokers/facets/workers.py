@@ -198,6 +198,24 @@ class Queues(Protocol):
         """Queue the calls of these (queue, task) again: a worker knows them now. Returns how many there were."""
 
 
+class Wait(Protocol):
+    """What a thread waits for that reads an inbox meanwhile.
+
+    Attributes:
+        interrupt: to be called, from any thread, when it is over by another way than what was read; ``None``: nobody
+            reads for it.
+    """
+
+    interrupt: Callable[[], None] | None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether there is nothing more to wait for."""
+
+    def take(self, end: RunEnd) -> bool:
+        """The end of a run came: whether it is what is waited for, and by nobody else. Then the wait is over."""
+
+
 class Inbox(Protocol):
     """What others send to a process, read in a thread of its own."""
 
@@ -206,6 +224,19 @@ class Inbox(Protocol):
 
     def ask_again(self) -> None:
         """Call ``on_gap`` as soon as the server answers: someone could not say what they wait for."""
+
+    def read_here(self, wait: Wait, until: float) -> None:
+        """Read in this thread instead of the inbox's own, which is woken less often then, if that can be now.
+
+        It settles nothing but what it waits for, so that an exception that is raised in this thread from outside
+        (Ctrl-C) costs nobody else anything: all else is left to the inbox's thread, which reads it again.
+
+        Returns when the wait is over, at the moment ``until`` (``time.monotonic()``), or before, at any time: whoever
+        waits goes on to wait then. Raises nothing but what interrupts this thread.
+        """
+
+    def listen(self) -> None:
+        """Somebody who does not read himself wants to know from now on what comes, at once."""
 
     def stop(self) -> None:
         """Stop reading and remove the inbox."""
@@ -222,10 +253,12 @@ class Inboxes(Protocol):
         on_orders: Callable[[list[tuple[str, str]]], None] = lambda orders: None,
         on_gap: Callable[[], None] = lambda: None,
         on_pieces: Callable[[list[BlockEnds]], None] | None = None,
+        is_quiet: Callable[[], bool] = lambda: False,
     ) -> Inbox:
         """The inbox of a process or consumer, not read before its ``start``: see :class:`brokers.base.Inbox`.
 
         ``on_pieces`` gets ends of calls of blocks that came together; without it ``on_settled`` gets them one by one.
+        ``is_quiet`` says whether nobody but those who call ``read_here`` wants to know at once what comes.
         """
 
     def expect(self, run_ids: Sequence[str], inbox: str) -> list[RunEnd]:

@@ -9,6 +9,7 @@ from queue import SimpleQueue
 
 from brokers.block_ends import BlockEnds
 from brokers.errors import BrokerUnavailable
+from brokers.facets.workers import Wait
 from brokers.messages import FINAL_STATUSES, Ack, Delivery, KillVerdict, RunEnd, Status
 
 from .store import MemoryStore
@@ -172,6 +173,12 @@ class MemoryInbox:
         """Call ``on_gap``."""
         self._calls.put(self._on_gap)
 
+    def read_here(self, wait: Wait, until: float) -> None:
+        """Its own thread reads alone."""
+
+    def listen(self) -> None:
+        """Its thread always reads."""
+
     def stop(self) -> None:
         """Stop reading."""
         self._store.listen(self.name, None)
@@ -198,6 +205,7 @@ class MemoryInboxes:
         on_orders: Callable[[list[tuple[str, str]]], None] = lambda orders: None,
         on_gap: Callable[[], None] = lambda: None,
         on_pieces: Callable[[list[BlockEnds]], None] | None = None,
+        is_quiet: Callable[[], bool] = lambda: False,
     ) -> MemoryInbox:
         """The inbox of a process or consumer, not read before its ``start``; nothing here is kept in blocks."""
         return MemoryInbox(self._store, name, on_settled, on_orders, on_gap)

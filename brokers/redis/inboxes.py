@@ -31,6 +31,7 @@ class RedisInboxes:
         on_orders: Callable[[list[tuple[str, str]]], None] = lambda orders: None,
         on_gap: Callable[[], None] = lambda: None,
         on_pieces: Callable[[list[BlockEnds]], None] | None = None,
+        is_quiet: Callable[[], bool] = lambda: False,
     ) -> RedisInbox:
         return RedisInbox(
             self._store,
@@ -40,6 +41,7 @@ class RedisInboxes:
             on_orders=on_orders,
             on_gap=on_gap,
             on_pieces=on_pieces,
+            is_quiet=is_quiet,
         )
 
     def expect(self, run_ids: Sequence[str], inbox: str) -> list[RunEnd]:

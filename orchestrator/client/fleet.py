@@ -28,6 +28,7 @@ from orchestrator.client.open_futures import OpenFutures
 from orchestrator.client.project import namespace_for
 from orchestrator.client.run_lookup import RunLookup
 from orchestrator.client.standstill import Standstill
+from orchestrator.client.waiting import Latch
 from orchestrator.errors import BrokerError
 from orchestrator.observability import console
 from orchestrator.observability.log_shipper import LogShipper
@@ -180,6 +181,11 @@ class Fleet:
         for future in futures:
             future.move_to(successor)
         successor.attach(futures)
+
+    def read_here(self, future: Handle, latch: Latch, until: float) -> None:
+        """The thread that waits for this future reads the inbox by itself meanwhile, if that can be."""
+        if not self.stale_after_fork:
+            self.open_futures.read_here(future, latch, until)
 
     def latest_state(self, run_id: str) -> State[Any]:
         """The state of a run by its id. A run nobody knows is Crashed, named Lost. Raises BrokerError."""

@@ -84,6 +84,15 @@ class PrefectFuture(serializers.Dependency, Generic[R_co]):
         if callbacks:
             self._call_back(callbacks)
 
+    def _settle_only(self, status: bytes, outcome: bytes, callback: EndCallback) -> bool:
+        """Settle it without a call of this callback, if it is open and has no other one."""
+        with _lock:
+            if self.settled or self._callbacks != [callback]:
+                return False
+            self._end = status + outcome
+            self._callbacks = None
+            return True
+
     def _call_back(self, callbacks: list[EndCallback | UserCallback]) -> None:
         """Those of this package here and now: they are quick. Those of users elsewhere: they may wait."""
         by_users = [callback for callback in callbacks if isinstance(callback, UserCallback)]

@@ -5,15 +5,13 @@ Who writes what:
 * ``_open`` has the first handle of each run. It is changed by single dict operations, from any thread, without a lock.
 * ``_also_open`` has further handles on the same run, under ``_lock``. A handle that is added while the end of its run
   arrives may be missed by that end; whoever attaches it asks the store afterwards, and that answer settles it.
-* ``_being_sent`` has runs that may not have reached the store yet. An answer "unknown" about one of these is no end: it
-  is asked again once they have arrived.
+* ``_sending`` has runs that may not have reached the store yet (``being_sent.py``).
 * ``_maps`` has the maps whose handles are made on demand: of their runs only those have entries of their own here on
   which somebody waits with a handle, and each map knows which these are (``attached``).
 """
 
 from __future__ import annotations
 
-import itertools
 import random
 import threading
 import time
@@ -24,17 +22,19 @@ from itertools import chain, islice
 from brokers.asker import Asker
 from brokers.base import Broker, Inbox
 from brokers.block_ends import BlockEnds
-from brokers.block_ids import BlockRunIds
 from brokers.deadline import within
 from brokers.errors import BrokerUnavailable
 from brokers.messages import RunEnd, Status
 from brokers.sender import Sender
-from orchestrator.client.handles import Handle, open_run_ids
+from orchestrator.client.being_sent import BeingSent
+from orchestrator.client.handles import EndCallback, Handle, open_run_ids
 from orchestrator.client.map_runs import MapRuns
 from orchestrator.client.open_maps import OpenMaps
 from orchestrator.client.place_calls import PlaceCalls
+from orchestrator.client.waiting import Latch, WaitForOne
 
 BEING_SENT_SECONDS = 0.5
+FEW = 8
 ASKED_AT_ONCE = 10_000  # runs, after a gap: what is kept of more is their ids
 
 
@@ -49,6 +49,7 @@ class OpenFutures:
 
     Attributes:
         place_calls: those who wait here for places under limits; their turn comes to the same inbox.
+        begin_to_send, has_sent, being_sent: see :class:`orchestrator.client.being_sent.BeingSent`.
     """
 
     def __init__(self, broker: Broker, sender: Sender, process: str, seconds: float) -> None:
@@ -58,12 +59,12 @@ class OpenFutures:
         self._also_open: dict[str, list[Handle]] = {}
         self._maps = OpenMaps()
         self._lock = threading.Lock()
-        self._being_sent: dict[int, Sequence[str]] = {}
-        self._batches = itertools.count()
-        self._has_doubts = False  # a run that was being sent was asked for, and was unknown
+        self._sending = BeingSent(self.ask_again)
+        self.begin_to_send, self.has_sent = self._sending.begin, self._sending.end
+        self.being_sent = self._sending.batches
         self._inbox: Inbox | None = None
         self._inbox_lock = threading.Lock()
-        self.place_calls = PlaceCalls()
+        self.place_calls = PlaceCalls(self._listen)
 
     # -- the inbox -----------------------------------------------------------------------------------------------
 
@@ -78,6 +79,7 @@ class OpenFutures:
                         on_orders=self.place_calls.notify,
                         on_gap=self._after_gap,
                         on_pieces=self.settle_pieces,
+                        is_quiet=self._is_quiet,
                     )
                     inbox.start()
                     self._inbox = inbox
@@ -86,6 +88,34 @@ class OpenFutures:
     def _after_gap(self) -> None:
         self.place_calls.wake_all()
         self.ask_for_all()
+
+    def read_here(self, future: Handle, latch: Latch, until: float) -> None:
+        """Read the inbox in this thread meanwhile, if that can be: see :meth:`brokers.base.Inbox.read_here`."""
+        if self._inbox is not None:
+            self._inbox.read_here(WaitForOne(latch, future, self.settle_only), until)
+
+    def settle_only(self, future: Handle, end: RunEnd, callback: EndCallback) -> bool:
+        """Settle this handle, unless there are others on its run, or others to be called: then nothing is done."""
+        run_id, status, outcome = end
+        is_only = run_id == future.run_id and bool(outcome) and self._open.get(run_id) is future
+        if not is_only or self._also_open.get(run_id) or (self._maps and self._maps.find(run_id) is not None):
+            return False
+        if not future._settle_only(status, outcome, callback):
+            return False
+        self._open.pop(run_id, None)  # after that: until then it is asked for, if this thread is interrupted
+        return True
+
+    def _listen(self) -> None:
+        if self._inbox is not None:
+            self._inbox.listen()
+
+    def _is_quiet(self) -> bool:
+        """Whether nobody is to be called at the end of a run, or for another message; of many runs it is not asked."""
+        if not (self._open or self._also_open or self.place_calls or self._maps):
+            return True
+        if self.place_calls or len(self._open) > FEW or self._maps.some_left or any(list(self._also_open.values())):
+            return False
+        return not any(future._has_callbacks for future in list(self._open.values()))
 
     @property
     def has_inbox(self) -> bool:
@@ -102,28 +132,6 @@ class OpenFutures:
         if self._inbox is not None:
             self._inbox.stop()
             self._inbox = None
-
-    # -- runs that are being sent --------------------------------------------------------------------------------
-
-    def begin_to_send(self, run_ids: Sequence[str]) -> int:
-        """These runs are about to reach the store: until :meth:`has_sent` none of them is judged to be lost."""
-        batch = next(self._batches)
-        self._being_sent[batch] = run_ids
-        return batch
-
-    def has_sent(self, batch: int) -> None:
-        """The runs of this batch are in the store, or will not be."""
-        self._being_sent.pop(batch, None)
-        if self._has_doubts:
-            self._clear_doubts()
-
-    def being_sent(self) -> list[Sequence[str]]:
-        """Runs that may not have reached the store yet, by batch. Take it before the store is asked."""
-        return list(self._being_sent.values())
-
-    def _clear_doubts(self) -> None:
-        self._has_doubts = False
-        self.ask_again()
 
     # -- handles come and go -------------------------------------------------------------------------------------
 
@@ -150,6 +158,8 @@ class OpenFutures:
     def attach(self, futures: Sequence[Handle]) -> None:
         """Make sure that these futures will be settled: send what waits, register at the store. Raises BrokerError."""
         being_sent = self.being_sent()
+        if any(future._has_callbacks for future in futures):
+            self._listen()
         with suppress(BrokerUnavailable):  # what is still on its way is not judged yet
             self._sender.flush(within(self._seconds))
         unregistered = [future for future in futures if not future.settled and self._add(future)]
@@ -283,7 +293,7 @@ class OpenFutures:
         """
         long_ones: list[str] = []
         if being_sent and any(status == Status.UNKNOWN for _, status, _ in ends):
-            ends = self._without_doubtful(ends, being_sent)
+            ends = self._sending.without_doubtful(ends, being_sent)
         for run_id, status, outcome in ends:
             if not outcome and status != Status.UNKNOWN:
                 long_ones.append(run_id)
@@ -293,25 +303,11 @@ class OpenFutures:
             for record in self._broker.records.read(long_ones):
                 self.settle(record.run_id, record.status, record.outcome or b"\0")
 
-    def _without_doubtful(self, ends: list[RunEnd], being_sent: Sequence[Sequence[str]]) -> list[RunEnd]:
-        maps = [run_ids for run_ids in being_sent if isinstance(run_ids, BlockRunIds)]
-        others = {run_id for run_ids in being_sent if not isinstance(run_ids, BlockRunIds) for run_id in run_ids}
-        clear = [
-            end
-            for end in ends
-            if end[1] != Status.UNKNOWN or not (end[0] in others or any(end[0] in run_ids for run_ids in maps))
-        ]
-        if len(clear) < len(ends):
-            self._has_doubts = True
-            if not self._being_sent:  # they have arrived meanwhile, and nobody else will ask again
-                self._clear_doubts()
-        return clear
-
     def ask_for_all(self) -> None:
         """Messages may have been lost: ask the store for everything that is open. Raises BrokerError."""
         being_sent = self.being_sent()
         run_ids = chain(list(self._open), self._maps.open_run_ids())
-        unknown = self._without_doubtful(self._ask(run_ids), being_sent)
+        unknown = self._sending.without_doubtful(self._ask(run_ids), being_sent)
         if unknown:  # a call is watched a moment before it is sent, and is not lost then
             time.sleep(BEING_SENT_SECONDS)
             being_sent = self.being_sent()

@@ -51,6 +51,11 @@ class OpenMaps:
         found = self.find(run_id)
         return found is not None and not found[0].ends.letters[found[1]]
 
+    @property
+    def some_left(self) -> bool:
+        """Whether a run of one of them has not ended."""
+        return bool(self._by_name) and bool(self._maps())
+
     def open_run_ids(self) -> Iterator[str]:
         """All runs of maps that have not ended."""
         for runs in self._maps():

@@ -8,14 +8,23 @@ from brokers.facets.inputs import INPUT_ORDER
 
 
 class PlaceCalls:
-    """Lease, or receiver of inputs -> what wakes whoever waits. Changed by single dict operations, from any thread."""
+    """Lease, or receiver of inputs -> what wakes whoever waits. Changed by single dict operations, from any thread.
 
-    def __init__(self) -> None:
+    Args:
+        listen: called when somebody begins to wait.
+    """
+
+    def __init__(self, listen: Callable[[], object] = lambda: None) -> None:
         self._waiting: dict[str, Callable[[], None]] = {}
+        self._listen = listen
+
+    def __bool__(self) -> bool:
+        return bool(self._waiting)
 
     def expect(self, lease_id: str, wake: Callable[[], None]) -> None:
         """Call ``wake`` when the lease's turn has come, or when it may have come; it must return at once."""
         self._waiting[lease_id] = wake
+        self._listen()
 
     def forget(self, lease_id: str) -> None:
         """Nobody waits for it any more."""

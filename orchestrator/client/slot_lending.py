@@ -137,6 +137,11 @@ def place_here() -> Place | None:
     return place if place is not None and not place.over else None
 
 
+def lends_here() -> bool:
+    """Whether a wait in this line lends a place, or must not be."""
+    return place_here() is not None or this_thread.executor is not None or this_thread.shared_loop is not None
+
+
 @contextmanager
 def waiting_for(queue: str) -> Iterator[None]:
     """Waits in the block are for runs of this queue, so that a place that is lent to such runs only is lent to them.

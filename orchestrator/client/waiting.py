@@ -6,9 +6,10 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final
 
+from brokers.messages import RunEnd
 from brokers.spans import LONGEST_SECONDS
 from orchestrator.client import slot_lending as lending
 from orchestrator.client.handles import EndCallback, Handle
@@ -18,11 +19,12 @@ from orchestrator.client.wakers import Woken
 class Latch:
     """Waits for a number of futures; can be opened early by the first failure."""
 
-    __slots__ = ("_gate", "_left", "_lock", "opened_early")
+    __slots__ = ("_gate", "_left", "_lock", "interrupt", "opened_early")
 
     def __init__(self, count: int) -> None:
         self._left = count
         self.opened_early = False
+        self.interrupt: Callable[[], None] | None = None  # of who waits, and reads the inbox meanwhile
         self._gate = threading.Lock()
         self._lock = threading.Lock()
         if count:
@@ -34,7 +36,7 @@ class Latch:
             self._left -= 1
             done = self._left == 0
         if done:
-            self._gate.release()
+            self._open()
 
     def open_early(self) -> None:
         """Let the waiter go on although not all have settled."""
@@ -42,7 +44,18 @@ class Latch:
             shut, self._left = self._left > 0, 0
             self.opened_early = self.opened_early or shut
         if shut:
-            self._gate.release()
+            self._open()
+
+    def _open(self) -> None:
+        self._gate.release()
+        interrupt = self.interrupt
+        if interrupt is not None:
+            interrupt()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether there is nothing more to wait for."""
+        return self._left <= 0
 
     @property
     def gave_up(self) -> bool:
@@ -55,6 +68,44 @@ class Latch:
             return True
         with Woken(self.open_early):
             return self._gate.acquire(timeout=-1 if timeout is None else min(max(timeout, 0), LONGEST_SECONDS))
+
+
+class WaitForOne:
+    """The wait for one future, of a thread that reads the inbox meanwhile: see :class:`brokers.base.Wait`.
+
+    Args:
+        latch: counts this future alone.
+        future: what is waited for.
+        settle_only: settles a future by an end, if it is its and nobody but the latch is to be told.
+    """
+
+    __slots__ = ("_future", "_latch", "_settle_only")
+
+    def __init__(
+        self, latch: Latch, future: Handle, settle_only: Callable[[Handle, RunEnd, EndCallback], bool]
+    ) -> None:
+        self._latch, self._future, self._settle_only = latch, future, settle_only
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the latch is open."""
+        return self._latch.is_over
+
+    @property
+    def interrupt(self) -> Callable[[], None] | None:
+        """What the latch calls when it is opened by somebody else."""
+        return self._latch.interrupt
+
+    @interrupt.setter
+    def interrupt(self, interrupt: Callable[[], None] | None) -> None:
+        self._latch.interrupt = interrupt
+
+    def take(self, end: RunEnd) -> bool:
+        """Settle the future by this end, if it is its and nobody else is to be told."""
+        if not self._settle_only(self._future, end, self._latch.count_down):
+            return False
+        self._latch.count_down(self._future)
+        return True
 
 
 class EarlyLatch:
@@ -98,15 +149,22 @@ def wait_for_all(
     if also is not None:
         for future in futures:
             future._on_end(also)
-    for future in open_:
-        future._on_end(latch.count_down)
+    read_here = _reader(open_)
     try:
-        attach(open_)
-        left = None if deadline is None else deadline - time.monotonic()
-        first = SAY_WHY_AFTER_SECONDS if left is None else min(left, SAY_WHY_AFTER_SECONDS)
+        if read_here is None:
+            for future in open_:
+                future._on_end(latch.count_down)
+            attach(open_)
+        else:  # the other way round: where callbacks wait for the end, the inbox's own thread reads at once
+            attach(open_)
+            open_[0]._on_end(latch.count_down)
+        first = time.monotonic() + SAY_WHY_AFTER_SECONDS
+        first = first if deadline is None else min(deadline, first)
+        if read_here is not None and not latch.is_over:
+            read_here(open_[0], latch, first)
         if not latch.wait(0):
             with lending.slot_lent():
-                if not latch.wait(first) and (deadline is None or time.monotonic() < deadline):
+                if not latch.wait(first - time.monotonic()) and (deadline is None or time.monotonic() < deadline):
                     open_[0].source.still_waiting(open_)
                     if deadline is None:
                         _wait_for_ever(latch, open_, any_of=early is not None)
@@ -115,6 +173,16 @@ def wait_for_all(
     finally:
         if latch.gave_up:  # whoever asks again and again must not leave something behind each time
             stop_watching([future for future in open_ if not future.settled], latch.count_down, also)
+
+
+def _reader(futures: Sequence[Handle]) -> Callable[[Handle, Latch, float], None] | None:
+    """What lets this thread read the inbox by itself while it waits; ``None`` where it should not.
+
+    It does for one future alone. A task that waits does not: it may have to be interrupted.
+    """
+    if len(futures) != 1 or hasattr(futures[0], "open_run_ids") or lending.lends_here():
+        return None
+    return getattr(futures[0].source, "read_here", None)
 
 
 def waited_for(futures: Iterable[Handle]) -> Sequence[Handle]:

@@ -49,10 +49,17 @@ class Store:
         return [Record(run, self.ends[run], OUTCOME) for run in run_ids]
 
     def inbox(
-        self, process: str, *, on_settled: Any, on_orders: Any, on_gap: Callable[[], None], on_pieces: Any
+        self,
+        process: str,
+        *,
+        on_settled: Any,
+        on_orders: Any,
+        on_gap: Callable[[], None],
+        on_pieces: Any,
+        is_quiet: Callable[[], bool],
     ) -> Any:
         self.on_gap = on_gap
-        return SimpleNamespace(start=lambda: None, stop=lambda: None, ask_again=self._note_gap)
+        return SimpleNamespace(start=lambda: None, stop=lambda: None, ask_again=self._note_gap, listen=lambda: None)
 
     def _note_gap(self) -> None:
         self.gaps += 1

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import redis.exceptions as server_says
 
@@ -21,6 +21,8 @@ from .translation import translate
 
 ScriptCall: TypeAlias = tuple[Script, *tuple[bytes | str, ...]]
 """A script and its arguments; most take one."""
+NOT_YET: Final = object()
+"""Instead of a reply that has not come in time, and may still come."""
 
 
 class Wire:
@@ -38,7 +40,7 @@ class Wire:
     ) -> None:
         self._connection = connection
         self._where = where
-        self._timeout_seconds = timeout_seconds
+        self.timeout_seconds = timeout_seconds
         self._note = note
         self._closed = False
         self._dialogue: Dialogue | None = None
@@ -51,7 +53,9 @@ class Wire:
 
     def commands(self, batch: Sequence[Sequence[Any]], block_seconds: float = 0.0) -> list[Any]:
         """Send commands in one write and return their replies; the first error reply is raised after all were read."""
-        replies = self._exchange(batch, block_seconds)
+        return self._checked(self._exchange(batch, block_seconds))
+
+    def _checked(self, replies: list[Any]) -> list[Any]:
         for reply in replies:
             if isinstance(reply, Exception):
                 raise self._translated(reply) from reply
@@ -61,11 +65,29 @@ class Wire:
         self._note(reply)
         return translate(reply, self._where)
 
+    def begin(self, batch: Sequence[Sequence[Any]], until: float) -> None:
+        """Send commands in one write, before that moment (``time.monotonic()``): see :meth:`answer_by`."""
+        self._exchange(batch, awaited=0, until=until)
+
+    def answer_by(self, moment: float) -> Any:
+        """The next reply to a command of :meth:`begin`; :data:`NOT_YET`, and to be asked for again, if it is late."""
+        try:
+            replies = self._exchange((), until=moment, may_be_late=True)
+        except server_says.TimeoutError:
+            return NOT_YET
+        return self._checked(replies)[0]
+
     def _exchange(
-        self, batch: Sequence[Sequence[Any]], block_seconds: float = 0.0, awaited: int | None = None
+        self,
+        batch: Sequence[Sequence[Any]],
+        block_seconds: float = 0.0,
+        awaited: int | None = None,
+        until: float | None = None,
+        may_be_late: bool = False,
     ) -> list[Any]:
         connection, dialogue = self._connection, self._dialogue
-        until = time.monotonic() + self._timeout_seconds + block_seconds
+        if until is None:
+            until = time.monotonic() + self.timeout_seconds + block_seconds
         if self.until is not None and self.until < until:
             until = self.until
         if self._closed:  # redis-py would open it again, behind the back of whoever closed it
@@ -79,6 +101,8 @@ class Wire:
             self.close()
             raise
         except Exception as error:
+            if may_be_late and isinstance(error, server_says.TimeoutError):  # what came of it is kept
+                raise
             self.close()
             sent = dialogue is not None and dialogue.sent and not isinstance(error, server_says.BusyLoadingError)
             raise translate(error, self._where, sent) from error
