@@ -1,6 +1,6 @@
 """Whose turn it is to read an inbox: its own thread's, or that of a thread which waits for what will come.
 
-A thread that waits and reads by itself is told of the end without being woken by another one: two switches of threads
+A thread that waits and reads by itself learns of the end without being woken by another one: two switches of threads
 of a call that is sent and waited for alone. The rules:
 
 1. One reads at a time. Who waits takes the turn if it is free, and else waits for whoever has it.

@@ -76,7 +76,7 @@ class WaitForOne:
     Args:
         latch: counts this future alone.
         future: what is waited for.
-        settle_only: settles a future by an end, if it is its and nobody but the latch is to be told.
+        settle_only: settles a future by an end, if it is its and nobody but the latch is to be notified.
     """
 
     __slots__ = ("_future", "_latch", "_settle_only")
@@ -101,7 +101,7 @@ class WaitForOne:
         self._latch.interrupt = interrupt
 
     def take(self, end: RunEnd) -> bool:
-        """Settle the future by this end, if it is its and nobody else is to be told."""
+        """Settle the future by this end, if it is its and nobody else is to be notified."""
         if not self._settle_only(self._future, end, self._latch.count_down):
             return False
         self._latch.count_down(self._future)
