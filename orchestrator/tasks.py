@@ -10,10 +10,11 @@ from orchestrator.cache_policies import CachePolicy, task_input_hash
 from orchestrator.runnables import registry
 from orchestrator.runnables.binding import Signature
 from orchestrator.runnables.functions import name_of
-from orchestrator.runnables.identity import Identity, key_of, script_of
+from orchestrator.runnables.identity import key_of, script_of
 from orchestrator.runnables.options import Hook, TaskOptions
 from orchestrator.runnables.retries import exponential_backoff
 from orchestrator.runnables.runnable import Runnable
+from orchestrator.runnables.sameness import Identity
 from orchestrator.runnables.servable_task import ServableTask
 from orchestrator.runs.current import current_transaction
 from orchestrator.runs.drawing import current_drawing

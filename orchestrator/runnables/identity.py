@@ -178,48 +178,6 @@ def at_its_place(fn: Any) -> Any:
     return found.__func__ if isinstance(found, staticmethod | classmethod) else found
 
 
-class Identity:
-    """What a task is made of; its copies with other options have it in common.
-
-    Args:
-        fn: the function.
-        kind: whether it is a method, a class method or a static method.
-        options: those it was made with.
-    """
-
-    __slots__ = ("_fn", "_kind", "_options")
-
-    def __init__(self, fn: Any, kind: str, options: Any) -> None:
-        self._fn, self._kind, self._options = fn, kind, options
-
-    def same_as(self, other: Identity) -> bool:
-        """Whether it makes no difference which of the two is run."""
-        return self is other or (
-            self._kind == other._kind and _same(self._options, other._options) and same_function(self._fn, other._fn)
-        )
-
-
-def same_function(one: Any, other: Any) -> bool:
-    """Whether two functions do the same: the same code, defaults and values held."""
-    if one is other:
-        return True
-    if not (inspect.isfunction(one) and inspect.isfunction(other)):
-        return False
-    return (
-        _described_code(one.__code__) == _described_code(other.__code__)
-        and _same(one.__defaults__, other.__defaults__)
-        and _same(one.__kwdefaults__, other.__kwdefaults__)
-        and _same(_cells(one), _cells(other))
-    )
-
-
-def _same(one: Any, other: Any) -> bool:
-    try:
-        return one is other or bool(one == other)
-    except Exception:  # arrays, and whatever else cannot be compared
-        return False
-
-
 def _innermost(fn: Any) -> Any:
     while isinstance(fn, functools.partial):
         fn = fn.func
@@ -240,14 +198,14 @@ def _beyond_its_place(fn: Any, qualname: str) -> Iterator[str]:
     if not inspect.isfunction(fn):
         return
     if qualname.endswith("<lambda>"):
-        yield repr(_described_code(fn.__code__))
+        yield repr(described_code(fn.__code__))
         yield parts.describe(fn.__defaults__)
         yield parts.describe(fn.__kwdefaults__)
     if fn.__closure__:
-        yield parts.describe(_cells(fn))
+        yield parts.describe(cells_of(fn))
 
 
-def _cells(fn: types.FunctionType) -> dict[str, Any]:
+def cells_of(fn: types.FunctionType) -> dict[str, Any]:
     """The values that a closure holds; one that gets its value later is left out, as the function's own name."""
     held: dict[str, Any] = {}
     for name, cell in zip(fn.__code__.co_freevars, fn.__closure__ or (), strict=True):
@@ -258,10 +216,10 @@ def _cells(fn: types.FunctionType) -> dict[str, Any]:
     return held
 
 
-def _described_code(code: types.CodeType) -> tuple[Any, ...]:
+def described_code(code: types.CodeType) -> tuple[Any, ...]:
     """What code does, without the lines it is written on."""
     constants = [
-        _described_code(part) if isinstance(part, types.CodeType) else _described_constant(part)
+        described_code(part) if isinstance(part, types.CodeType) else _described_constant(part)
         for part in code.co_consts
     ]
     return (code.co_code, constants, code.co_names, code.co_varnames, code.co_freevars, code.co_flags)
@@ -315,8 +273,9 @@ class _Parts:
 
 
 __all__ = [
-    "Identity",
     "at_its_place",
+    "cells_of",
+    "described_code",
     "digest_of_defaults",
     "key_of",
     "mark_of",
@@ -324,6 +283,5 @@ __all__ = [
     "module_of_path",
     "name_as_script",
     "qualname_of",
-    "same_function",
     "script_of",
 ]

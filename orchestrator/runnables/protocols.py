@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol, Self
 
 from orchestrator.runnables.binding import Rows, Signature
-from orchestrator.runnables.identity import Identity
 from orchestrator.runnables.options import TaskOptions
+from orchestrator.runnables.sameness import Identity
 
 
 class TaskLike(Protocol):
