@@ -141,7 +141,8 @@ class DeployableFlow(Runnable):
 
         Args:
             source: a path, a URL with or without ``@`` and a branch (``https://host/shop.git@v1``), or a
-                :class:`orchestrator.runner.storage.GitRepository`, which has credentials.
+                :class:`orchestrator.runner.storage.GitRepository`, which has credentials, or what fsspec reaches
+                (``s3://bucket/flows``), or a :class:`orchestrator.runner.storage.RemoteStorage`, which has those.
             entrypoint: ``path/in/it.py:function``, or ``module.in.it.function``.
 
         Raises:

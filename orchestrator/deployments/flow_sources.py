@@ -1,4 +1,4 @@
-"""Flows whose code is elsewhere: in a folder, or in a git repository, which is cloned."""
+"""Flows whose code is elsewhere: in a folder, in a git repository, which is cloned, or where fsspec reaches it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from orchestrator.deployments.git_repository import GitRepository
+from orchestrator.deployments.remote_storage import LocalStorage, RemoteStorage
 from orchestrator.errors import MissingFlowError
 from orchestrator.runnables.module_loading import object_of
 from orchestrator.runnables.runnable import Runnable
@@ -21,12 +22,12 @@ def flow_from_source(source: Any, entrypoint: str) -> Any:
     """A flow of a folder, or of a git repository: ``https://...``, with ``@branch``, tag or commit at the end.
 
     Args:
-        source: a path, the URL of a repository, or a GitRepository.
+        source: a path, the URL of a repository, a GitRepository, or what fsspec reaches: a URL, or a RemoteStorage.
         entrypoint: ``path/in/it.py:function``, or ``module.in.it.function``.
 
     Raises:
         MissingFlowError: there is no such folder, file or flow. ScriptError: the file raised an exception.
-        ConfigurationError: the repository cannot be cloned.
+        ConfigurationError: the repository cannot be cloned, or the folder not fetched.
 
     Follows Prefect 3 (``Flow.from_source``).
     """
@@ -43,20 +44,19 @@ def flow_from_source(source: Any, entrypoint: str) -> Any:
 
 
 def _folder_of(source: Any) -> Path:
-    if isinstance(source, GitRepository):
+    if isinstance(source, GitRepository | RemoteStorage | LocalStorage):
         return source.fetch()
     text = os.fspath(source) if isinstance(source, str | os.PathLike) else ""
     if not text:
         raise TypeError(
-            f"source={source!r}: give the path of a folder, the URL of a git repository, or a GitRepository"
+            f"source={source!r}: give the path of a folder, the URL of a git repository or a bucket, or a "
+            "GitRepository or RemoteStorage of orchestrator.runner.storage"
         )
     if _URL.search(text.partition("@")[0] if "://" not in text else text):
         address, reference = _with_reference(text)
         return GitRepository(address, branch=reference or None).fetch()
     if _OTHER_URL.search(text):
-        raise MissingFlowError(
-            f"source={text!r}: code is fetched from folders and git repositories, not from there; mount it as a folder"
-        )
+        return RemoteStorage(text).fetch()
     return Path(text)
 
 

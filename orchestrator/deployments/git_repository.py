@@ -82,10 +82,7 @@ class GitRepository:
 
     def fetch(self) -> Path:
         """A folder with its code as it is now; made anew when its branch has moved. Raises ConfigurationError."""
-        home = Path(tempfile.gettempdir()) / f"orchestrator-sources-{os.getuid()}"
-        home.mkdir(mode=0o700, exist_ok=True)
-        if home.lstat().st_uid != os.getuid():  # whoever made it could put code into it that runs here
-            raise ConfigurationError(f"{home} belongs to somebody else: no code is cloned into it; delete it")
+        home = folder_of_sources()
         wanted = self.commit_sha or self.branch
         commit = (
             self.commit_sha or self._git("ls-remote", self.url, wanted or "HEAD").split("\t")[0] or wanted or "HEAD"
@@ -119,6 +116,15 @@ class GitRepository:
         return ran.stdout
 
 
+def folder_of_sources() -> Path:
+    """Where fetched code of this user is. Raises ConfigurationError."""
+    home = Path(tempfile.gettempdir()) / f"orchestrator-sources-{os.getuid()}"
+    home.mkdir(mode=0o700, exist_ok=True)
+    if home.lstat().st_uid != os.getuid():  # whoever made it could put code into it that runs here
+        raise ConfigurationError(f"{home} belongs to somebody else: no code is fetched into it; delete it")
+    return home
+
+
 def shown(text: str) -> str:
     """A text in which URLs have no user or password.
 
@@ -136,7 +142,7 @@ def _login(credentials: Any, host: str) -> str:
         parts = {name: getattr(credentials, name) for name in type(credentials).model_fields}
     else:
         parts = {"token": credentials}
-    found = {name: _opened(parts[name]) for name in (*_TOKENS, "username") if parts.get(name) is not None}
+    found = {name: opened(parts[name]) for name in (*_TOKENS, "username") if parts.get(name) is not None}
     token = next((str(found[name]) for name in _TOKENS if found.get(name)), "")
     if not token:
         raise ValueError(f"credentials for {host} have no access_token, token or password")
@@ -147,7 +153,7 @@ def _login(credentials: Any, host: str) -> str:
     return f"{next((user for part, user in _USERS.items() if part in host), ANY_USER)}:{token}"
 
 
-def _opened(value: Any) -> Any:
+def opened(value: Any) -> Any:
     """A secret as it is: pydantic's, or one in a block."""
     value = getattr(value, "value", value)
     return value.get_secret_value() if hasattr(value, "get_secret_value") else value

@@ -18,7 +18,8 @@ from orchestrator import Flow, flow
 from orchestrator.blocks.core import Block
 from orchestrator.blocks.system import Secret
 from orchestrator.errors import ConfigurationError, MissingFlowError
-from orchestrator.runner.storage import GitRepository
+from orchestrator.filesystems import RemoteFileSystem
+from orchestrator.runner.storage import GitRepository, LocalStorage, RemoteStorage
 
 SCRIPT = "from orchestrator import flow\n@flow\ndef load_it(): return {value!r}\n"
 
@@ -132,10 +133,45 @@ def test_a_repository_that_cannot_be_one_is_refused_where_it_is_written(options:
         GitRepository(**({"url": "https://git.example/shop.git"} | options))
 
 
+@pytest.fixture
+def bucket(repository: Path) -> str:
+    """The address of the newest files of the repository, in a file system of fsspec."""
+    url = f"memory://flows-{repository.parent.name}"
+    RemoteFileSystem(basepath=url).put_directory(str(repository))
+    return url
+
+
+@pytest.mark.parametrize("made", [str, RemoteStorage])
+def test_code_in_a_bucket(made: Any, bucket: str) -> None:
+    assert flow.from_source(made(bucket), "flow_of_newest.py:load_it")() == "newest"
+
+
+def test_a_bucket_is_fetched_into_the_same_folder_until_it_changes(bucket: str) -> None:
+    storage = RemoteStorage(bucket, pull_interval=None)
+    first = storage.fetch()
+    assert storage.fetch() == first
+    RemoteFileSystem(basepath=bucket).write_path("more.py", b"")
+    assert storage.fetch() != first
+    assert not (first / "more.py").exists()
+
+
+def test_a_folder_of_this_machine_under_prefects_name(repository: Path) -> None:
+    assert flow.from_source(LocalStorage(str(repository)), "flow_of_first.py:load_it")() == "first"
+
+
+def test_secrets_of_a_bucket_are_shown_nowhere() -> None:
+    given = {"key": SecretStr("pa55"), "secret": "pa55"}
+    assert repr(RemoteStorage("s3://me:pa55@bucket", **given)) == "RemoteStorage(url='s3://***@bucket')"
+    for url in ("me:pa55", "file:///me:pa55", "//me:pa55@bucket"):
+        with pytest.raises(ValueError, match="is no address") as refused:
+            RemoteStorage(url, **given)
+        assert "pa55" not in str(refused.value)
+
+
 @pytest.mark.parametrize(
     ("source", "error", "text"),
     [
-        ("s3://bucket/flows", MissingFlowError, "mount it as a folder"),
+        ("nowhere://me:pa55@bucket/flows", ConfigurationError, r"nowhere://\*\*\*@bucket/flows cannot be fetched"),
         ("/no/such/folder", MissingFlowError, "there is no folder '/no/such/folder'"),
         (None, TypeError, "or a GitRepository"),
     ],

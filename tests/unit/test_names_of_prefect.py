@@ -33,7 +33,10 @@ from orchestrator.testing import inline
         ("events.utilities", "emit_event", "events"),
         ("input.run_input", "receive_input", "input"),
         ("logging.loggers", "disable_run_logger", "logging"),
+        ("filesystems", "RemoteFileSystem", "filesystems"),
         ("runner.storage", "GitRepository", "deployments.git_repository"),
+        ("runner.storage", "LocalStorage", "deployments.remote_storage"),
+        ("runner.storage", "RemoteStorage", "deployments.remote_storage"),
         ("logging.loggers", "get_run_logger", "logging"),
     ],
 )
