@@ -175,8 +175,8 @@ class PoolWatch(Chore):
     def _processes(self) -> list[tuple[int, Any]]:
         pool = getattr(self._worker.pool, "_pool", None)
         processes = getattr(pool, "_pool", None) if self._facts.places is not None else None
-        if processes is None:
-            return [(os.getpid(), None)]
+        if processes is None:  # the pool has ended, or has no processes
+            return [] if self._facts.places is not None else [(os.getpid(), None)]
         self._subscribe_to_starts(pool)
         return [(process.pid, process) for process in list(processes) if process.pid is not None]
 

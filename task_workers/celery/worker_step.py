@@ -219,7 +219,15 @@ class FleetStep(bootsteps.StartStopStep):  # type: ignore[misc]
         signals.worker_shutting_down.connect(begin, weak=False, dispatch_uid=f"orchestrator-{id(self)}")
 
     def stop(self, worker: Any) -> None:
-        """After the pool has ended: report what died, and deregister."""
+        """A warm shutdown, which ends when the calls that run have ended."""
+        try:
+            if process.facts is not None and process.facts.places is not None:
+                worker.pool.stop()  # Celery stops it after this step: its calls would be nobody's, and run elsewhere, too
+        finally:
+            self._end()
+
+    def _end(self) -> None:
+        """The pool has ended: report what died, and deregister."""
         process.end()  # a pool of threads has its slots here
         if self._watch is not None:
             self._watch.run_once()
@@ -230,5 +238,5 @@ class FleetStep(bootsteps.StartStopStep):  # type: ignore[misc]
             self._host.stop()
 
     def terminate(self, worker: Any) -> None:
-        """A cold shutdown: the same."""
-        self.stop(worker)
+        """A cold shutdown: Celery kills the pool."""
+        self._end()

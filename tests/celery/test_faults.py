@@ -144,6 +144,20 @@ def test_a_warm_shutdown_amid_a_batch_loses_nothing(fleet: Fleet, start: Start, 
     assert notes(tmp_path).count("begins") == 20
 
 
+def test_a_call_that_runs_on_while_its_worker_stops_runs_nowhere_else(
+    fleet: Fleet, start: Start, tmp_path: Path
+) -> None:
+    first = start(fleet, threads=1)
+    future = app.sleep_and_note.delay(str(tmp_path), "long call", 2 * fleet.settings.lease_seconds)
+    wait_note(tmp_path, "long call begins")
+    start(fleet, threads=1)
+    first.process.send_signal(signal.SIGTERM)
+    assert future.result(timeout=60) == "long call"
+    assert first.process.wait(30) == 0, first.output
+    assert notes(tmp_path).count("begins") == 1
+    assert crashes(fleet, future.run_id) == 0
+
+
 def test_a_call_that_hangs_is_killed_at_its_timeout_and_one_that_is_deaf_when_it_is_cancelled(
     fleet: Fleet, start: Start, tmp_path: Path
 ) -> None:
