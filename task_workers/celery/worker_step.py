@@ -222,7 +222,7 @@ class FleetStep(bootsteps.StartStopStep):  # type: ignore[misc]
         """A warm shutdown, which ends when the calls that run have ended."""
         try:
             if process.facts is not None and process.facts.places is not None:
-                worker.pool.stop()  # Celery stops it after this step: its calls would be nobody's, and run elsewhere, too
+                worker.pool.stop()  # Celery does it after this step: calls would be taken for lost, and run elsewhere
         finally:
             self._end()
 
