@@ -16,6 +16,7 @@ from orchestrator.serializers.reading import Reading
 from orchestrator.serializers.wire import ARRAY, SCALAR, ExtType
 
 _SCALAR_KINDS = frozenset("biufcSUMm")
+_PICKLING = ("__reduce__", "__reduce_ex__")
 _ARRAY_KINDS = _SCALAR_KINDS | {"V"}
 
 
@@ -26,7 +27,28 @@ def find(cls: type) -> Writer | None:
         return None
     if cls is numpy.ndarray:
         return _write_array
-    return _write_scalar if issubclass(cls, numpy.generic) and cls.__module__ == "numpy" else None
+    if issubclass(cls, numpy.generic):
+        return _write_scalar if cls.__module__ == "numpy" else _unless_lost(numpy.generic)
+    own = issubclass(cls, numpy.ndarray) and cls.__module__.partition(".")[0] != "numpy"
+    return _unless_lost(numpy.ndarray) if own else None
+
+
+def _unless_lost(base: type) -> Writer:
+    """Pickles of subclasses, which keep neither the class of a scalar nor the attributes of an array by themselves."""
+
+    def write(value: Any, packing: Packing) -> object:
+        pickles_itself = any(getattr(type(value), name) is not getattr(base, name) for name in _PICKLING)
+        lost = f"its class ({type(value).__qualname__})" if not hasattr(value, "__array_finalize__") else ""
+        if hasattr(value, "__dict__") and vars(value):
+            lost = f"its attributes ({', '.join(vars(value))})"
+        if lost and not pickles_itself:
+            raise SerializationError(
+                f"numpy does not pickle {lost}: pass numpy's own type and the rest beside it, "
+                "or give the class a __reduce__"
+            )
+        return write_pickle(value, packing)
+
+    return write
 
 
 def _write_array(array: Any, packing: Packing) -> object:

@@ -32,8 +32,8 @@ _NIL = b"\xc0"
 # How to take the plain value out of a subclass without running its code. An OrderedDict knows its order better than
 # the dict inside it.
 _PLAIN_VALUE: dict[type, Callable[[Any], Any]] = {
-    OrderedDict: dict,
-    dict: dict,
+    OrderedDict: lambda value: dict(OrderedDict.items(value)),
+    dict: lambda value: dict(dict.items(value)),
     list: list.copy,
     set: set,
     frozenset: frozenset,

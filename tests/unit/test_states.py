@@ -238,6 +238,16 @@ def test_a_plain_value_completes(value: Any) -> None:
     assert state.data is value
 
 
+class _Neither(list[int]):
+    def __bool__(self) -> bool:
+        raise ValueError("neither true nor false")
+
+
+@pytest.mark.parametrize("value", [_Neither([1]), _Neither()])
+def test_nobody_asks_a_returned_collection_whether_it_is_true(value: Any) -> None:
+    assert return_value_to_state(value).data is value
+
+
 def test_a_returned_state_is_the_state() -> None:
     chosen = Failed(message="I say so")
     assert return_value_to_state(chosen) is chosen

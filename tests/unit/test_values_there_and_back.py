@@ -280,6 +280,35 @@ class Grouped(collections.defaultdict[Any, Any]):
     """Its factory is neither in the dict nor in its attributes."""
 
 
+class Shown(dict[str, Any]):
+    """What it shows is not what it holds."""
+
+    def __getitem__(self, key: str) -> Any:
+        return f"shown {dict.__getitem__(self, key)}"
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted(dict.keys(self), reverse=True))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Shown) and dict(dict.items(self)) == dict(dict.items(other))
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+class Quantity(np.ndarray[Any, Any]):
+    """An array with a unit."""
+
+    unit: str
+
+
+class Gram(np.float64):
+    """A number with a class of its own."""
+
+
+def quantity(**attributes: Any) -> Any:
+    return with_attributes(np.array([1.5, 2.0]).view(Quantity), **attributes)
+
+
 class Failure(Exception):
     def __init__(self, code: int, *, why: str = "") -> None:
         super().__init__(f"{code}")
@@ -390,6 +419,10 @@ KINDS: dict[str, Callable[[], Any]] = {
     "defaultdict with a function": lambda: collections.defaultdict(threading.get_ident, a=1),
     "defaultdict with a lambda": lambda: {"x": [collections.defaultdict(lambda: 5, a=1)]},
     "subclass of defaultdict": lambda: Grouped(list, a=[1]),
+    "subclass of dict that shows other values": lambda: Shown(a=1, b=2),
+    "subclass of a numpy array": quantity,
+    "subclass of a numpy array with attributes": lambda: quantity(unit="m"),
+    "subclass of a numpy scalar": lambda: [Gram(1.5)],
     "mappingproxy": lambda: types.MappingProxyType({"a": 1}),
     "SimpleNamespace": lambda: types.SimpleNamespace(a=[1]),
     "range, slice": lambda: [range(1, 9, 2), slice(1, None, 2)],
@@ -529,6 +562,8 @@ def polars_kinds() -> dict[str, Callable[[], Any]]:
 KINDS |= polars_kinds()
 
 REFUSED_ALWAYS = {
+    "subclass of a numpy array with attributes",
+    "subclass of a numpy scalar",
     "generator",
     "lock",
     "lock inside",
@@ -541,6 +576,7 @@ REFUSED_ALWAYS = {
     "polars series of objects",
 }
 NEEDS_A_KEY = {
+    "subclass of a numpy array",
     "subclass of defaultdict",
     "mappingproxy",
     "ChainMap",

@@ -90,8 +90,8 @@ def return_value_to_state(value: Any) -> State[Any]:
         value = list(value)
         return Completed(data=value)
     if isinstance(value, list | tuple | set | frozenset):
-        states = settle_states(value) if value else None
-        return Completed(data=value) if states is None else aggregate_states(states, _like(value, states))
+        states = settle_states(value)  # whether it is empty is asked of the list: a subclass may say anything
+        return Completed(data=value) if not states else aggregate_states(states, _like(value, states))
     if _is_future(value):
         return _state_of(value)
     return Completed(data=value)
