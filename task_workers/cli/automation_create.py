@@ -10,6 +10,7 @@ import click
 
 from task_workers.cli.numbers import Number, Whole
 from task_workers.cli.session import the_fleet
+from task_workers.cli.state_names import unknown_among
 from task_workers.cli.terminal import say
 
 if TYPE_CHECKING:
@@ -133,7 +134,8 @@ def _json(text: str, source: str) -> Any:
 def _from_options(
     name: str, on: str | None, flows: tuple[str, ...], deployments: tuple[str, ...], **given: Any
 ) -> dict[str, Any]:
-    if not on:
+    words = [word.strip() for word in (on or "").split(",") if word.strip()]
+    if not words:
         raise click.UsageError("--on is missing: states of flow runs, as Failed,Crashed, or names of events")
     actions: list[dict[str, Any]] = [
         {"type": "send-notification", "block_document_id": block, "subject": given["subject"], "body": given["body"]}
@@ -143,8 +145,10 @@ def _from_options(
     actions += [{"type": "cancel-flow-run"}] if given["cancel"] else []
     if not actions:
         raise click.UsageError("what is to be done? Give --notify, --run or --cancel")
+    for word in unknown_among(word for word in words if "." not in word):
+        say(f"no state of ours is called {word!r}: it happens only where a flow calls one so itself", err=True)
     trigger = {
-        "expect": [event_of(word) for word in on.split(",") if word.strip()],
+        "expect": [event_of(word) for word in words],
         "match_related": _related(flows, deployments),
         "threshold": given["threshold"],
         "within": given["within"],

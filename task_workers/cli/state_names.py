@@ -12,7 +12,7 @@ STATE_TYPES: Final = (
 )  # fmt: skip
 _FURTHER_NAMES: Final = (
     "AwaitingConcurrencySlot", "AwaitingRetry", "Cached", "Expired", "InfrastructurePending", "Late", "NotReady",
-    "Retrying", "Submitting", "Superseded", "Suspended", "TimedOut",
+    "Retrying", "RolledBack", "Submitting", "Superseded", "Suspended", "TimedOut",
 )  # fmt: skip
 
 
@@ -24,11 +24,23 @@ def refuse_unknown_names(names: Iterable[str]) -> None:
     Raises:
         click.UsageError: no run is in such a state, and it is none that the engine gives; with those that it gives.
     """
-    given = [kind.capitalize() for kind in STATE_TYPES] + list(_FURTHER_NAMES)
-    known = {name.lower() for name in given}
-    for name in names:
-        if name.lower() not in known and not set(name) & set("*?["):
-            states = ", ".join(sorted(given))
-            raise click.UsageError(
-                f"--state {name!r}: no run is in such a state, and no state of ours is called so; the states: {states}"
-            )
+    if unknown := unknown_among(names):
+        raise click.UsageError(
+            f"--state {unknown[0]!r}: no run is in such a state, and no state of ours is called so; "
+            f"the states: {', '.join(state_names())}"
+        )
+
+
+def state_names() -> list[str]:
+    """The names of states that the engine gives."""
+    return sorted([*(kind.capitalize() for kind in STATE_TYPES), *_FURTHER_NAMES])
+
+
+def unknown_among(names: Iterable[str]) -> list[str]:
+    """Those that the engine gives to no state; names with ``*`` and ``?`` may mean any.
+
+    >>> unknown_among(["failed", "TimedOut", "Fialed", "*ed"])
+    ['Fialed']
+    """
+    known = {name.lower() for name in state_names()}
+    return [name for name in names if name.lower() not in known and not set(name) & set("*?[")]

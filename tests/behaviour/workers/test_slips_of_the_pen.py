@@ -51,6 +51,15 @@ def test_a_state_of_a_name_of_the_flow_itself_is_found(fleet: Fleet, command: Co
     assert "skips" in command("flows", "ls", "--state", "Skip*").stdout
 
 
+def test_an_automation_on_a_state_that_only_a_flow_could_give_is_made_with_a_warning(command: Command) -> None:
+    words = ("automation", "create", "--cancel")
+    made = command(*words, "--name", "typo", "--on", "Fialed,timedout,shop.paid,*")
+    assert (made.returncode, made.stderr.count("no state of ours is called")) == (0, 1)
+    assert "'Fialed'" in made.stderr
+    for blank in ("", " , "):
+        assert "--on is missing" in command(*words, "--name", "blank", "--on", blank).stderr
+
+
 def test_a_type_of_states_is_one_of_nine(command: Command) -> None:
     assert command("flow-run", "ls", "--state-type", "failed").returncode == 0
     refused = command("flow-run", "ls", "--state-type", "late")
