@@ -69,12 +69,6 @@ def nothing_left(fleet: Fleet, future: PrefectFuture[Any]) -> bool:
     return not fleet.broker.undo_logs.read(future.run_id)
 
 
-def test_without_anything_to_undo_nothing_is_written(fleet: Fleet, workers: Workers, folder: str) -> None:
-    future = app.plain.delay(folder)
-    assert workers.result_of(future) == "first"
-    assert nothing_left(fleet, future)
-
-
 UNDONE = ["second after", "fails", "first after"]
 
 
@@ -160,4 +154,10 @@ def test_a_flow_run_that_is_given_up_is_rolled_back_before_its_hooks(
     workers.until(lambda: "Crashed" in app.said(folder), "the hook")
     said = app.said(folder)
     assert said == UNDONE * (len(said) // 3) + ["Crashed"], "rolled back after each crash, and then given up"
+    assert nothing_left(fleet, future)
+
+
+def test_without_anything_to_undo_nothing_is_written(fleet: Fleet, workers: Workers, folder: str) -> None:
+    future = app.plain.delay(folder)
+    assert workers.result_of(future) == "first"
     assert nothing_left(fleet, future)
