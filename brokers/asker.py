@@ -6,7 +6,6 @@ the turn. Each gets its own answer, or the same error at the same time.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -14,6 +13,7 @@ from collections.abc import Callable, Sequence
 from brokers.deadline import within
 from brokers.errors import BrokerError, BrokerUnavailable
 from brokers.messages import RunEnd
+from brokers.turn import Turn
 
 
 class _Question:
@@ -39,20 +39,16 @@ class Asker:
     def __init__(self, expect: Callable[[Sequence[str]], list[RunEnd]], *, seconds: float = 60.0) -> None:
         self._expect = expect
         self._seconds = seconds
-        self._turn = threading.Lock()
+        self._turn = Turn()
         self._waiting: deque[_Question] = deque()
 
     def ask(self, run_ids: Sequence[str]) -> list[RunEnd]:
         """Those of these runs that have ended already. Raises BrokerError."""
         mine = _Question(run_ids)
         self._waiting.append(mine)
-        if not self._turn.acquire(timeout=max(0.0, within(self._seconds) - time.monotonic())):
+        seconds = max(0.0, within(self._seconds) - time.monotonic())
+        if not self._turn.run(lambda: None if mine.done else self._ask_for_all(), seconds):
             raise BrokerUnavailable("the server does not answer: others of this process wait for it too")
-        try:
-            if not mine.done:
-                self._ask_for_all()
-        finally:
-            self._turn.release()
         if mine.error is not None:
             raise mine.error
         return mine.ends

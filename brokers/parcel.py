@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
@@ -78,6 +79,23 @@ def parcel_of_thread(envelopes: Sequence[Envelope], until: float, rebind: Rebind
     parcel.gate = threading.Lock()
     parcel.gate.acquire()
     return parcel
+
+
+def take_from(queue: deque[Parcel], taken: list[Parcel], most: int) -> None:
+    """Move parcels into the list; after an interruption one may be in both.
+
+    Others put parcels to either end meanwhile, and take out those for which they wait no longer.
+    """
+    while len(taken) < most:
+        try:
+            parcel = queue[0]
+        except IndexError:
+            return
+        taken.append(parcel)
+        try:
+            queue.remove(parcel)
+        except ValueError:  # its sender has given up, and knows that it was not sent
+            taken.pop()
 
 
 def open_gate(parcel: Parcel) -> None:

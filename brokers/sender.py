@@ -10,20 +10,33 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from functools import partial
 from typing import Final
 
 from brokers.deadline import deadline, within
 from brokers.errors import BrokerUnavailable, QueueFull
 from brokers.loop_waiters import LoopsOfThreads, LoopWaiters
 from brokers.messages import Envelope
-from brokers.parcel import NOBODY_WAITS, Parcel, Rebind, have_upstreams, notify_sender, open_gate, parcel_of_thread
+from brokers.parcel import (
+    NOBODY_WAITS,
+    Parcel,
+    Rebind,
+    have_upstreams,
+    notify_sender,
+    open_gate,
+    parcel_of_thread,
+    take_from,
+)
 from brokers.patience import PatientParcels
 from brokers.threads import AutoResetEvent, is_interruption, unending
 from brokers.trips import Trips
+from brokers.turn import Turn
 
 log = logging.getLogger("orchestrator.sender")
 LARGE_CALLS: Final = 500  # more than one script takes: they are sent beside the others, not before them
@@ -60,10 +73,11 @@ class Sender:
         self._loops = LoopsOfThreads(LoopWaiters)
         self.seconds = seconds
         self._room_seconds = wait_for_room_seconds
-        self._turn = threading.Lock()
+        self._turn = Turn()
         self._waiting: deque[Parcel] = deque()
         self._waiting_calls = 0
-        self._large_turn = threading.Lock()  # a large map takes seconds, in which others send
+        self._large_turn = Turn()  # a large map takes seconds, in which others send
+        self._is_sending_large = False
         self._large: deque[Parcel] = deque()
         self._patient = PatientParcels()
         self._wake = AutoResetEvent()  # of the thread; each has one of its own
@@ -83,19 +97,25 @@ class Sender:
         room_until = time.monotonic() + self._room_seconds if self._room_seconds else 0.0
         while True:
             try:
-                large = len(envelopes) > LARGE_CALLS or self._large or self._large_turn.locked()
-                if large or self._waiting or not self._turn.acquire(False):
+                large = len(envelopes) > LARGE_CALLS or self._large or self._is_sending_large
+                if large or self._waiting or self._turn.is_mine():
                     return self._send_with_others(envelopes, rebind)
                 try:  # nobody else sends: the hottest path, which needs no parcel, and has the whole time
-                    return self._submit(envelopes)
+                    if self._turn.acquire(False):
+                        return self._submit(envelopes)
                 except BaseException as error:
                     if is_interruption(error):
                         self._leave_to_others([Parcel(envelopes, None, SOMEBODY_WAITS)])
                     raise
                 finally:
-                    self._turn.release()
-                    if self._waiting:
-                        self._hand_on_turn()
+                    try:
+                        self._turn.release()
+                    except RuntimeError:  # another thread has it
+                        pass
+                    else:
+                        if self._waiting:
+                            self._hand_on_turn()
+                return self._send_with_others(envelopes, rebind)
             except QueueFull:
                 if time.monotonic() >= room_until:
                     raise
@@ -108,7 +128,7 @@ class Sender:
             self._large.append(parcel)
             self.flush()
         elif len(envelopes) > LARGE_CALLS:
-            self._send_beside_others(parcel)
+            self._send_from(deque([parcel]), None)  # beside what others send
         else:
             self._waiting.append(parcel)
             self._send_or_wait(parcel)
@@ -131,7 +151,7 @@ class Sender:
 
     def _follows_large(self, envelopes: Sequence[Envelope]) -> bool:
         """Whether these must not overtake a large map: the store knows none of their upstreams before it is sent."""
-        return (bool(self._large) or self._large_turn.locked()) and have_upstreams(envelopes)
+        return (bool(self._large) or self._is_sending_large) and have_upstreams(envelopes)
 
     def begin(self, parcel: Parcel) -> None:
         """Have the sender's thread send a parcel that an event loop expects."""
@@ -166,19 +186,11 @@ class Sender:
         Raises:
             BrokerUnavailable: others are still sending.
         """
-        if self._waiting or self._turn.locked():
-            self._take_turn(self._turn, until)
-            try:
-                self._send_waiting(until)
-            finally:
-                self._turn.release()
-                self._hand_on_turn()
-        if self._large or self._large_turn.locked():
-            self._take_turn(self._large_turn, until)
-            try:
-                self._send_large()
-            finally:
-                self._large_turn.release()
+        others = -1 if until is None else max(0.0, until - time.monotonic())
+        if not self._turn.run(partial(self._send_waiting, until), others, self._hand_on_turn):
+            raise _others_send()
+        if (self._large or self._is_sending_large) and not self._large_turn.run(self._send_large, others):
+            raise _others_send()
         while wait_for_room and self._patient:
             time.sleep(LOOK_FOR_ROOM_SECONDS)
             self._ask_for_room()
@@ -191,28 +203,17 @@ class Sender:
         if thread is not None:
             wake.set()
 
-    @staticmethod
-    def _take_turn(turn: threading.Lock, until: float | None) -> None:
-        if not turn.acquire(timeout=-1 if until is None else max(0.0, until - time.monotonic())):
-            raise BrokerUnavailable("the server does not answer: others of this process wait for it too")
-
     def _send_or_wait(self, parcel: Parcel) -> None:
         """Send all that waits, this parcel among it, or have it sent by whoever has the turn."""
         assert parcel.gate is not None
         until: float | None = None  # the usual way: nobody else sends, and the trip has the whole time
         try:
             while not parcel.done:
-                if self._turn.acquire(False):
-                    try:
-                        if not parcel.done:
-                            self._send_waiting(until)
-                    finally:
-                        self._turn.release()
-                        self._hand_on_turn()
-                else:
-                    until = until or within(self.seconds)
-                    if not parcel.gate.acquire(timeout=max(0.0, until - time.monotonic())) and not parcel.done:
-                        self.give_up(parcel)
+                if self._turn.run(partial(self._send_waiting, until, parcel), 0, self._hand_on_turn):
+                    continue
+                until = until or within(self.seconds)
+                if not parcel.gate.acquire(timeout=max(0.0, until - time.monotonic())) and not parcel.done:
+                    self.give_up(parcel)
         except BaseException:  # it was interrupted, and may have been the one who was to send for others
             self._wake_thread()
             raise
@@ -227,13 +228,6 @@ class Sender:
             open_gate(parcel)
         else:
             self._wake_thread()
-
-    def _send_beside_others(self, parcel: Parcel) -> None:
-        try:
-            self._trips.make([parcel])
-        except BaseException:
-            self._leave_to_others([parcel])
-            raise
 
     def give_up(self, parcel: Parcel) -> None:
         """Its time is over while others have the turn; they may be sending it just now."""
@@ -280,32 +274,39 @@ class Sender:
         for parcel in self._patient.take():
             self._queue_of(parcel.envelopes).append(parcel)
 
-    def _send_waiting(self, until: float | None) -> None:
-        # holds the turn
-        self.trips += 1
-        parcels: list[Parcel] = []
-        while self._waiting:
-            parcels.append(self._waiting.popleft())
-        self._waiting_calls = 0
-        if parcels:
-            self._send_and_notify(parcels, until)
+    def _send_waiting(self, until: float | None, parcel: Parcel | None = None) -> None:
+        # holds the turn; nothing is left to be done for a parcel that others have sent
+        if self._waiting and (parcel is None or not parcel.done):
+            self.trips += 1
+            self._waiting_calls = 0
+            self._send_from(self._waiting, until)
 
     def _send_large(self) -> None:
         # holds the turn of the large ones; each slice has its own time
-        self._waiting_calls = 0
-        while self._large:
-            self._send_and_notify([self._large.popleft()], None)
-
-    def _send_and_notify(self, parcels: list[Parcel], until: float | None) -> None:
+        self._waiting_calls, self._is_sending_large = 0, True
         try:
-            if until is None:
+            while self._large:
+                self._send_from(self._large, None, most=1)
+        finally:
+            self._is_sending_large = False
+
+    def _send_from(self, queue: deque[Parcel], until: float | None, most: int = sys.maxsize) -> None:
+        parcels: list[Parcel] = []
+        is_made = False
+        try:
+            take_from(queue, parcels, most)
+            with nullcontext() if until is None else deadline(until):
                 self._trips.make(parcels)
-            else:
-                with deadline(until):
-                    self._trips.make(parcels)
+            is_made = True
+            self._notify(parcels)
         except BaseException:
-            self._leave_to_others(parcels)
+            if is_made:
+                self._notify(parcels)  # for some it may be the second time
+            else:
+                self._leave_to_others(parcels)
             raise
+
+    def _notify(self, parcels: Sequence[Parcel]) -> None:
         for parcel in parcels:
             parcel.done = True
         for parcel in parcels:
@@ -317,8 +318,13 @@ class Sender:
                 self._patient.discard(parcel)
 
     def _leave_to_others(self, parcels: Sequence[Parcel]) -> None:
-        """This thread is being interrupted (cancelled, timed out, Ctrl-C); to send twice is harmless."""
+        """This thread is being interrupted (cancelled, timed out, Ctrl-C); to send again is harmless."""
         for parcel in reversed(parcels):
-            if not parcel.done:  # its sender knows already that it may have been sent
-                self._queue_of(parcel.envelopes).appendleft(parcel)
+            queue = self._queue_of(parcel.envelopes)
+            if not parcel.done and parcel not in queue:  # its sender knows already that it may have been sent
+                queue.appendleft(parcel)
         self._wake_thread()
+
+
+def _others_send() -> BrokerUnavailable:
+    return BrokerUnavailable("the server does not answer: others of this process wait for it too")

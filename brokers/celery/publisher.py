@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final
 
 from kombu import Connection, Producer
 
 from brokers.deadline import within
 from brokers.errors import BrokerError, BrokerRefused, BrokerUnavailable
+from brokers.turn import Turn
 from brokers.urls import masked
 
 from .messages import Message
@@ -76,7 +77,7 @@ class Publisher:
     ) -> None:
         self._url, self._topology = url, topology
         self._timeout, self._connect_timeout = timeout_seconds, connect_timeout_seconds
-        self._lock = threading.Lock()
+        self._turn = Turn()
         self._pid = os.getpid()
         self._connection: Any = None
         self._producer: Any = None
@@ -95,20 +96,7 @@ class Publisher:
             BrokerUnavailable: it does not answer in time; some of the messages may have arrived.
             BrokerRefused: it answers, and says no (rights, a queue of another kind).
         """
-        deadline = within(self._timeout)
-        with self._guarded(deadline):
-            fresh = self._connection is None
-            try:
-                return self._publish(messages, deadline)
-            except Exception as error:
-                self._drop()
-                if fresh or time.monotonic() >= deadline or not self._is_lost(error):
-                    raise self._translated(error) from error
-            try:  # the connection was made long ago and may have been cut since; a message that comes twice is harmless
-                self._publish(messages, deadline)
-            except Exception as error:
-                self._drop()
-                raise self._translated(error) from error
+        self._in_turn(partial(self._publish_again_if_lost, messages))
 
     def check(self) -> None:
         """Make sure that there is a connection, before anything is written down that will need it.
@@ -116,26 +104,43 @@ class Publisher:
         Raises:
             BrokerUnavailable, BrokerRefused: see :meth:`publish`.
         """
-        deadline = within(self._timeout)
-        with self._guarded(deadline):
-            try:
-                self._open(deadline)
-            except Exception as error:
-                self._drop()
-                raise self._translated(error) from error
+        self._in_turn(self._open)
 
     def close(self) -> None:
         """Close the connection; it opens again when it is needed."""
-        with self._lock:
-            self._drop()
+        self._turn.run(self._drop, -1)
 
     # -- inside --------------------------------------------------------------------------------------------------
 
-    def _guarded(self, deadline: float) -> _Guard:
+    def _in_turn(self, work: Callable[[float], None]) -> None:
+        """Do the work, which takes a deadline; whoever queues behind a dead broker fails in time too."""
+        deadline = within(self._timeout)
         if self._pid != os.getpid():  # forked: the connection is the parent's, and must not be closed in its name
-            self._lock, self._pid = threading.Lock(), os.getpid()
+            self._turn, self._pid = Turn(), os.getpid()
             self._connection = self._producer = self._confirmations = None
-        return _Guard(self._lock, deadline, self.where)
+
+        def work_and_translate() -> None:
+            try:
+                work(deadline)
+            except Exception as error:
+                self._drop()
+                raise self._translated(error) from error
+            except BaseException:  # interrupted in the middle of a frame, or of a confirmation
+                self._drop()
+                raise
+
+        if not self._turn.run(work_and_translate, max(0.0, deadline - time.monotonic())):
+            raise BrokerUnavailable(f"{self.where} does not answer: others wait for it too")
+
+    def _publish_again_if_lost(self, messages: Sequence[Message], deadline: float) -> None:
+        fresh = self._connection is None
+        try:
+            return self._publish(messages, deadline)
+        except Exception as error:
+            if fresh or time.monotonic() >= deadline or not self._is_lost(error):
+                raise
+        self._drop()  # it was made long ago and may have been cut since; a message that comes twice is harmless
+        self._publish(messages, deadline)
 
     def _publish(self, messages: Sequence[Message], deadline: float) -> None:
         self._open(deadline)
@@ -205,20 +210,6 @@ class Publisher:
         return BrokerUnavailable(
             f"{self.where} does not answer ({reason}). Is ORCHESTRATOR_BROKER_URL right, is it up?"
         )
-
-
-class _Guard:
-    """A lock that is waited for only until the deadline: whoever queues behind a dead broker fails in time too."""
-
-    def __init__(self, lock: threading.Lock, deadline: float, where: str) -> None:
-        self._lock, self._deadline, self._where = lock, deadline, where
-
-    def __enter__(self) -> None:
-        if not self._lock.acquire(timeout=max(0.0, self._deadline - time.monotonic())):
-            raise BrokerUnavailable(f"{self._where} does not answer: others wait for it too")
-
-    def __exit__(self, *_: object) -> None:
-        self._lock.release()
 
 
 def connection_to(url: str, connect_timeout_seconds: float, timeout_seconds: float) -> Any:

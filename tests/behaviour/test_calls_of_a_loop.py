@@ -42,7 +42,7 @@ def in_blocks(futures: list[PrefectFuture[Any]]) -> int:
 
 def test_a_loop(fleet: Fleet) -> None:
     def body() -> list[PrefectFuture[int]]:
-        with fleet.sender._turn:  # nothing is sent before all are there
+        with fleet.sender._turn.lock:  # nothing is sent before all are there
             return [basics.add.submit(n, 10) for n in range(200)]
 
     futures = in_flow(body)
@@ -59,7 +59,7 @@ def test_a_loop(fleet: Fleet) -> None:
 @pytest.mark.parametrize("plain", [1, 2, 6])
 def test_a_call_does_not_overtake_the_one_that_it_waits_for_deep_in_its_arguments(fleet: Fleet, plain: int) -> None:
     def body() -> list[PrefectFuture[Any]]:
-        with fleet.sender._turn:
+        with fleet.sender._turn.lock:
             before = [basics.echo.submit([n]) for n in range(plain + 1)]
             direct = basics.echo.submit(before[-1])
             deep = basics.echo.submit([direct])
@@ -73,7 +73,7 @@ def test_a_call_does_not_overtake_the_one_that_it_waits_for_deep_in_its_argument
 
 def test_a_loop_whose_calls_wait_for_each_other(fleet: Fleet) -> None:
     def body() -> list[Any]:
-        with fleet.sender._turn:
+        with fleet.sender._turn.lock:
             firsts = []
             seconds = []
             for n in range(20):
@@ -136,7 +136,7 @@ def test_calls_are_queued_in_the_order_in_which_they_are_sent(fleet: Fleet) -> N
 
     def body() -> list[str]:
         sent = []
-        with fleet.sender._turn:
+        with fleet.sender._turn.lock:
             for task, times in ((one, 8), (limited, 1), (one, 8), (other, 9), (limited, 2), (one, 6)):
                 sent += [task.submit(n).run_id for n in range(times)]
             sent += [future.run_id for future in one.map(range(6))]

@@ -41,7 +41,7 @@ def at_once(fleet: Fleet, works: list[Any]) -> list[Any]:
 
     with ThreadPoolExecutor(len(works)) as pool, pytest.MonkeyPatch.context() as patched:
         patched.setattr(fleet.sender, "seconds", 60.0)  # a busy machine takes its time to start so many threads
-        with fleet.sender._turn:
+        with fleet.sender._turn.lock:
             sent = [pool.submit(outcome, work) for work in works]
             wait_until(lambda: len(fleet.sender._waiting) + sum(one.done() for one in sent) == len(works), 60)
         fleet.sender._hand_on_turn()

@@ -8,15 +8,15 @@ gets a connection with deadlines, and ``result_watcher`` watches the backend.
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Final, NamedTuple
 
 from kombu.exceptions import EncodeError
 
+from brokers.turn import Turn
 from orchestrator.errors import BrokerError, BrokerRefused, BrokerUnavailable, SerializationError
 
 HEADER: Final = "orchestrator_run"  # of a message: the namespace in whose store its run is kept
@@ -43,7 +43,7 @@ class Publisher:
     def __init__(self, app: Any, namespace: str, timeout_seconds: float, connect_timeout_seconds: float) -> None:
         self._app, self._namespace = app, namespace
         self._timeout, self._connect_timeout = timeout_seconds, connect_timeout_seconds
-        self._lock = threading.Lock()
+        self._turn = Turn()
         self._pid = os.getpid()
         self._connection: Any = None
         self._channel: Any = None
@@ -109,10 +109,12 @@ class Publisher:
     def _guarded(self, do: Callable[[float], Any]) -> None:
         deadline = time.monotonic() + self._timeout
         if self._pid != os.getpid():  # forked: the connection is the parent's
-            self._lock, self._pid = threading.Lock(), os.getpid()
+            self._turn, self._pid = Turn(), os.getpid()
             self._connection = self._channel = None
-        if not self._lock.acquire(timeout=self._timeout):
+        if not self._turn.run(partial(self._do, do, deadline), self._timeout):
             raise BrokerUnavailable(f"{self.where} does not answer: other threads are waiting for it too")
+
+    def _do(self, do: Callable[[float], Any], deadline: float) -> None:
         try:
             do(deadline)
         except EncodeError as error:
@@ -125,8 +127,9 @@ class Publisher:
         except Exception as error:  # whatever the transport raises
             self._drop()
             raise self._translated(error) from error
-        finally:
-            self._lock.release()
+        except BaseException:  # interrupted in the middle of a frame
+            self._drop()
+            raise
 
     def _translated(self, error: Exception) -> BrokerError:
         text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
