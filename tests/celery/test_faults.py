@@ -98,20 +98,28 @@ def test_a_message_sent_after_a_worker_was_killed_is_not_taken_by_a_child_that_w
 ) -> None:
     if engine.name != "celery+redis":
         pytest.skip("RabbitMQ keeps a message until it is confirmed")
-    worker = start(fleet)
-    first = worker.children()
-    for child in first:
-        os.kill(child, signal.SIGKILL)
-    wait_until(lambda: len({*worker.children()} - {*first}) == 2, 30, "both are replaced")
-    app.outlive_the_worker.delay(str(tmp_path), "orphan")
-    child = wait_note(tmp_path, "orphan begins")
-    try:
-        worker.kill()
-        app.add.delay(1, 2)
-        with server.client(db=1) as client:
+
+    def readers() -> set[str]:
+        return {one["id"] for one in client.client_list() if one["cmd"] == "brpop"}
+
+    with server.client(db=1) as client:
+        others = readers()
+        worker = start(fleet)
+        first = worker.children()
+        for child in first:
+            os.kill(child, signal.SIGKILL)
+        wait_until(lambda: len({*worker.children()} - {*first}) == 2, 30, "both are replaced")
+        app.outlive_the_worker.delay(str(tmp_path), "orphan")
+        child = wait_note(tmp_path, "orphan begins")
+        wait_until(lambda: readers() - others, 20, "the worker waits for messages")
+        its = readers() - others
+        try:
+            worker.kill()
+            wait_until(lambda: not its & {one["id"] for one in client.client_list()}, 20, "its connection is closed")
+            app.add.delay(1, 2)
             assert client.llen(f"{fleet.settings.namespace}.default") == 1
-    finally:
-        os.kill(child, signal.SIGKILL)
+        finally:
+            os.kill(child, signal.SIGKILL)
 
 
 def test_a_poisonous_call_ends_among_the_dead_letters_and_its_neighbours_complete(
