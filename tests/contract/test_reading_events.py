@@ -75,12 +75,10 @@ def test_a_flow_its_task_and_what_its_code_tells_come_in_order(working: Fleet) -
     nightly()
     emit_event("shop.closed", ORDER)
     ours = [event for event in told(working) if not event.event.startswith("prefect.worker.")]
-    assert [name for name in names(ours) if name.startswith("prefect.")] == [
-        "prefect.flow-run.Running",
-        "prefect.task-run.Pending",
-        "prefect.task-run.Completed",
-        "prefect.flow-run.Completed",
-    ]
+    for kind, states in (("flow", ["Running", "Completed"]), ("task", ["Pending", "Completed"])):
+        prefix = f"prefect.{kind}-run."  # a thread writes those of flows: a call may be there before its flow
+        assert [name for name in names(ours) if name.startswith(prefix)] == [f"{prefix}{state}" for state in states]
+    assert names(ours)[-2:] == ["prefect.flow-run.Completed", "shop.closed"]
     assert [name for name in names(ours) if name.startswith("shop.")] == ["shop.weighed", "shop.closed"]
     assert [event.received for event in ours] == sorted(event.received for event in ours)
 
@@ -190,10 +188,10 @@ def test_records_of_runs_that_nobody_wants_are_not_read(working: Fleet, monkeypa
 def test_payloads_are_encrypted_where_the_fleet_has_a_key(server: ServerProcess, namespace: str) -> None:
     settings = Settings(redis_url=server.url, namespace=namespace)
     with fleet_of(settings.model_copy(update={"encryption_key": SecretStr("k" * 40)})) as fleet:
-        emit_event("shop.opened", ORDER, payload={"pin": "1234-in-clear"})
-        assert told(fleet)[0].payload == {"pin": "1234-in-clear"}
+        emit_event("shop.opened", ORDER, payload={"pin": "readable"})
+        assert told(fleet)[0].payload == {"pin": "readable"}
         with server.client() as client:
-            assert b"1234" not in str(client.xrange(f"{{{namespace}}}:evt")).encode()
+            assert b"readable" not in str(client.xrange(f"{{{namespace}}}:evt")).encode()
     with fleet_of(settings) as fleet:
         (event,) = told(fleet)
         assert event.resource.id == "shop.order.7"
