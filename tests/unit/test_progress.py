@@ -77,20 +77,20 @@ def test_a_fleet_with_keys_encrypts_it() -> None:
         future.result(timeout=40)
         seen = progress.of(future.run_id)
         assert seen is not None
-        assert seen.note == "patient 4711"
+        assert seen.note == "patient Idamarie"
         (stored,) = fleet.broker.logs.read_progress([future.run_id])
         assert stored is not None
-        assert b"4711" not in stored[1]
+        assert b"Idamarie" not in stored[1]
         ticket, _ = stored
         assert fleet.logs.progress_of([future.run_id])
         (raw,) = fleet.broker.wires.commands([("HGET", fleet.broker.keys.record(future.run_id), "h")])
         assert raw.startswith(ticket.encode())
-        assert b"4711" not in raw
+        assert b"Idamarie" not in raw
 
 
 @task
 def say_something_private() -> None:
-    progress.set(1, note="patient 4711")
+    progress.set(1, note="patient Idamarie")
 
 
 class Recorder:
