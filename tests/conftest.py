@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -18,6 +19,7 @@ from tests.support.servers import PROGRAMS, ServerProcess, find_program
 from tests.support.stalls import Watch
 
 LONGEST = "test_cut_sweep.py"  # else one process might have one of its tests left when the others have nothing more
+NO_RABBITMQ = "no RabbitMQ on this machine (Debian: apt-get install rabbitmq-server)"
 os.environ["ORCHESTRATOR_PROFILES_PATH"] = os.devnull  # no test depends on a profile of whoever runs it
 
 
@@ -47,14 +49,18 @@ def thorough(request: pytest.FixtureRequest) -> bool:
     return bool(request.config.getoption("--every-row"))
 
 
+def skip_without(reason: str) -> NoReturn:
+    """A program is not here: the test is skipped on a laptop and fails on CI."""
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
 def program_or_skip(name: str) -> Path:
-    """The server program; without it the test is skipped on a laptop and fails on CI."""
+    """The server program."""
     found = find_program(name)
     if found is None:
-        reason = f"no server program {name!r} on this machine"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
+        skip_without(f"no server program {name!r} on this machine")
     return found
 
 
@@ -95,10 +101,7 @@ def server(server_program: Path, servers: Callable[[Path], ServerProcess]) -> Se
 def rabbitmq() -> Iterator[RabbitMQ]:
     """A RabbitMQ node, shared by the tests of this process: use a namespace of your own, and leave it running."""
     if not is_installed():
-        reason = "no RabbitMQ on this machine (Debian: apt-get install rabbitmq-server)"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
+        skip_without(NO_RABBITMQ)
     node = RabbitMQ()
     with closing(node):
         node.start()

@@ -31,6 +31,7 @@ from brokers.private_server import (
     status,
     stop_lasting,
 )
+from tests.conftest import program_or_skip, skip_without
 from tests.support.waiting import wait_until
 from tests.support.worker_process import is_alive
 
@@ -80,9 +81,7 @@ def _a_server_binary_is_here() -> None:
     try:
         find_server_binary()
     except EmbeddedServerError as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(str(error))
+        skip_without(str(error))
 
 
 @pytest.fixture
@@ -554,9 +553,7 @@ find_server_binary()
 
 
 def test_the_redis_of_the_distribution_serves_as_well(server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = shutil.which("redis-server")
-    if path is None:
-        pytest.skip("redis-server is not installed")
+    program_or_skip("redis-server")
     monkeypatch.setenv(BINARY_VARIABLE, "redis-server")
     assert client(server.ensure()).config_get("hash-max-listpack-value") == {"hash-max-listpack-value": "4096"}
 

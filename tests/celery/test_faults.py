@@ -20,6 +20,7 @@ from orchestrator.errors import BrokerUnavailable, RunCancelled, RunCrashed, Tas
 from orchestrator.futures import wait
 from orchestrator.settings import Settings
 from tests.celery.conftest import APP, QUICK
+from tests.conftest import NO_RABBITMQ, skip_without
 from tests.support import app_for_workers as app
 from tests.support.celery_engine import CeleryWorker
 from tests.support.engines import ROOT, Engine, celery_over_amqp, environment_of
@@ -268,7 +269,7 @@ def test_a_worker_that_begins_while_the_store_is_away_takes_its_calls_when_it_is
 @pytest.fixture
 def own_rabbitmq() -> Iterator[RabbitMQ]:
     if not is_installed():
-        pytest.skip("no RabbitMQ on this machine")
+        skip_without(NO_RABBITMQ)
     node = RabbitMQ().start()
     yield node
     node.close()
