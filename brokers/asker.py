@@ -13,7 +13,8 @@ from collections.abc import Callable, Sequence
 from brokers.deadline import within
 from brokers.errors import BrokerError, BrokerUnavailable
 from brokers.messages import RunEnd
-from brokers.turn import Turn
+from brokers.owned_lock import OwnedLock
+from brokers.parcel import OTHERS_SEND
 
 
 class _Question:
@@ -39,7 +40,7 @@ class Asker:
     def __init__(self, expect: Callable[[Sequence[str]], list[RunEnd]], *, seconds: float = 60.0) -> None:
         self._expect = expect
         self._seconds = seconds
-        self._turn = Turn()
+        self._turn = OwnedLock()
         self._waiting: deque[_Question] = deque()
 
     def ask(self, run_ids: Sequence[str]) -> list[RunEnd]:
@@ -48,7 +49,7 @@ class Asker:
         self._waiting.append(mine)
         seconds = max(0.0, within(self._seconds) - time.monotonic())
         if not self._turn.run(lambda: None if mine.done else self._ask_for_all(), seconds):
-            raise BrokerUnavailable("the server does not answer: others of this process wait for it too")
+            raise BrokerUnavailable(OTHERS_SEND)
         if mine.error is not None:
             raise mine.error
         return mine.ends

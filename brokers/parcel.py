@@ -16,6 +16,11 @@ from brokers.schema import Extra
 
 log = logging.getLogger("orchestrator.sender")
 AnError = TypeVar("AnError", bound=BaseException)
+OTHERS_SEND: Final = "the server does not answer: others of this process wait for it too"
+WITHIN_SENDING: Final = (
+    "this thread was interrupted while it sent (by a signal handler, or a finalizer), and has to go on before it can "
+    "send again. Nothing was sent; leave it to another thread."
+)
 NOBODY_WAITS: Final = float("inf")
 Rebind: TypeAlias = Callable[[Envelope, str], bytes]
 """Gives the body of a call under another run id: its signature, if it has one, is for one id only."""

@@ -23,8 +23,11 @@ from brokers.deadline import deadline, within
 from brokers.errors import BrokerUnavailable, QueueFull
 from brokers.loop_waiters import LoopsOfThreads, LoopWaiters
 from brokers.messages import Envelope
+from brokers.owned_lock import OwnedLock
 from brokers.parcel import (
     NOBODY_WAITS,
+    OTHERS_SEND,
+    WITHIN_SENDING,
     Parcel,
     Rebind,
     have_upstreams,
@@ -36,7 +39,6 @@ from brokers.parcel import (
 from brokers.patience import PatientParcels
 from brokers.threads import AutoResetEvent, is_interruption, unending
 from brokers.trips import Trips
-from brokers.turn import Turn
 
 log = logging.getLogger("orchestrator.sender")
 LARGE_CALLS: Final = 500  # more than one script takes: they are sent beside the others, not before them
@@ -73,10 +75,10 @@ class Sender:
         self._loops = LoopsOfThreads(LoopWaiters)
         self.seconds = seconds
         self._room_seconds = wait_for_room_seconds
-        self._turn = Turn()
+        self._turn = OwnedLock()
         self._waiting: deque[Parcel] = deque()
         self._waiting_calls = 0
-        self._large_turn = Turn()  # a large map takes seconds, in which others send
+        self._large_turn = OwnedLock()  # a large map takes seconds, in which others send
         self._is_sending_large = False
         self._large: deque[Parcel] = deque()
         self._patient = PatientParcels()
@@ -129,6 +131,8 @@ class Sender:
             self.flush()
         elif len(envelopes) > LARGE_CALLS:
             self._send_from(deque([parcel]), None)  # beside what others send
+        elif self._turn.is_mine():
+            raise BrokerUnavailable(WITHIN_SENDING)
         else:
             self._waiting.append(parcel)
             self._send_or_wait(parcel)
@@ -188,9 +192,9 @@ class Sender:
         """
         others = -1 if until is None else max(0.0, until - time.monotonic())
         if not self._turn.run(partial(self._send_waiting, until), others, self._hand_on_turn):
-            raise _others_send()
+            raise BrokerUnavailable(WITHIN_SENDING if self._turn.is_mine() else OTHERS_SEND)
         if (self._large or self._is_sending_large) and not self._large_turn.run(self._send_large, others):
-            raise _others_send()
+            raise BrokerUnavailable(WITHIN_SENDING if self._large_turn.is_mine() else OTHERS_SEND)
         while wait_for_room and self._patient:
             time.sleep(LOOK_FOR_ROOM_SECONDS)
             self._ask_for_room()
@@ -324,7 +328,3 @@ class Sender:
             if not parcel.done and parcel not in queue:  # its sender knows already that it may have been sent
                 queue.appendleft(parcel)
         self._wake_thread()
-
-
-def _others_send() -> BrokerUnavailable:
-    return BrokerUnavailable("the server does not answer: others of this process wait for it too")

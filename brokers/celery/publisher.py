@@ -19,7 +19,7 @@ from kombu import Connection, Producer
 
 from brokers.deadline import within
 from brokers.errors import BrokerError, BrokerRefused, BrokerUnavailable
-from brokers.turn import Turn
+from brokers.owned_lock import OwnedLock
 from brokers.urls import masked
 
 from .messages import Message
@@ -77,7 +77,7 @@ class Publisher:
     ) -> None:
         self._url, self._topology = url, topology
         self._timeout, self._connect_timeout = timeout_seconds, connect_timeout_seconds
-        self._turn = Turn()
+        self._turn = OwnedLock()
         self._pid = os.getpid()
         self._connection: Any = None
         self._producer: Any = None
@@ -116,7 +116,7 @@ class Publisher:
         """Do the work, which takes a deadline; whoever queues behind a dead broker fails in time too."""
         deadline = within(self._timeout)
         if self._pid != os.getpid():  # forked: the connection is the parent's, and must not be closed in its name
-            self._turn, self._pid = Turn(), os.getpid()
+            self._turn, self._pid = OwnedLock(), os.getpid()
             self._connection = self._producer = self._confirmations = None
 
         def work_and_translate() -> None:

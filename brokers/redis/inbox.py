@@ -29,7 +29,7 @@ from brokers.messages import FINAL_STATUSES, RunEnd
 from brokers.schema import InboxField
 from brokers.threads import is_interruption, unending
 
-from .inbox_turn import Turn
+from .inbox_turn import InboxTurn
 from .store import RedisStore, unpack
 from .transport.wire import NOT_YET, Wire
 
@@ -85,7 +85,7 @@ class RedisInbox:
         self._asked_at: float | None = None  # when a read began whose reply is still to come
         self._upkeep_replies = 0  # that come before it
         self._is_broken = False  # a read has begun, and what it brings may be lost
-        self._turn = Turn(is_quiet, self._forget_read)
+        self._turn = InboxTurn(is_quiet, self._forget_read)
         self._stopping = threading.Event()
         self._gap = threading.Event()
         self._thread = threading.Thread(target=unending(self._run), name=f"inbox-{name}", daemon=True)

@@ -28,7 +28,7 @@ LOOK_SECONDS: Final = 1.0
 LOST_AFTER_SECONDS: Final = 30.0  # without a sign: nobody reads for so long without one
 
 
-class Turn:
+class InboxTurn:
     """The turn of one inbox.
 
     Args:

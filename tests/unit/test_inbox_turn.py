@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from brokers.redis import inbox_turn
-from brokers.redis.inbox_turn import Turn
+from brokers.redis.inbox_turn import InboxTurn
 from tests.support.waiting import wait_until
 
 FAR = 3600.0
@@ -17,7 +17,7 @@ FAR = 3600.0
 class InboxThread:
     """Waits for its turn, as the thread of an inbox; what came of it is in ``got``."""
 
-    def __init__(self, turn: Turn) -> None:
+    def __init__(self, turn: InboxTurn) -> None:
         self._turn, self.got = turn, threading.Event()
         self.answer: bool | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -50,14 +50,14 @@ def crowd() -> Crowd:
 
 
 @pytest.fixture
-def turn(crowd: Crowd, monkeypatch: pytest.MonkeyPatch) -> Turn:
+def turn(crowd: Crowd, monkeypatch: pytest.MonkeyPatch) -> InboxTurn:
     """A turn that is left for an hour, so that only what a test does ends it."""
     monkeypatch.setattr(inbox_turn, "LEFT_SECONDS", FAR)
     monkeypatch.setattr(inbox_turn, "LOOK_SECONDS", FAR)
-    return Turn(crowd)
+    return InboxTurn(crowd)
 
 
-def left(turn: Turn) -> Turn:
+def left(turn: InboxTurn) -> InboxTurn:
     """The inbox's thread has read while somebody wanted to."""
     assert turn.wait()
     assert not turn.take(object())
@@ -65,7 +65,7 @@ def left(turn: Turn) -> Turn:
     return turn
 
 
-def test_one_reads_at_a_time(turn: Turn) -> None:
+def test_one_reads_at_a_time(turn: InboxTurn) -> None:
     one, two = object(), object()
     assert left(turn).take(one)
     assert not turn.take(two)
@@ -77,19 +77,19 @@ def test_one_reads_at_a_time(turn: Turn) -> None:
     assert turn.take(two)
 
 
-def test_the_turn_is_not_left_if_nobody_has_asked_for_it(turn: Turn) -> None:
+def test_the_turn_is_not_left_if_nobody_has_asked_for_it(turn: InboxTurn) -> None:
     assert turn.wait()
     turn.leave()
     assert InboxThread(turn).has_turn()
 
 
-def test_the_turn_is_not_left_while_others_want_to_know_what_comes(turn: Turn, crowd: Crowd) -> None:
+def test_the_turn_is_not_left_while_others_want_to_know_what_comes(turn: InboxTurn, crowd: Crowd) -> None:
     crowd.is_quiet = False
     left(turn)
     assert InboxThread(turn).has_turn()
 
 
-def test_after_a_reader_the_turn_is_left_again(turn: Turn) -> None:
+def test_after_a_reader_the_turn_is_left_again(turn: InboxTurn) -> None:
     for _ in range(3):
         reader = object()
         assert left(turn).take(reader) if _ == 0 else turn.take(reader)
@@ -103,23 +103,23 @@ def test_after_a_reader_the_turn_is_left_again(turn: Turn) -> None:
 
 
 def test_nobody_takes_it_in_time_and_the_thread_goes_on(crowd: Crowd) -> None:
-    assert InboxThread(left(Turn(crowd))).has_turn()
+    assert InboxThread(left(InboxTurn(crowd))).has_turn()
 
 
-def test_who_begins_to_listen_has_the_thread_go_on_at_once(turn: Turn) -> None:
+def test_who_begins_to_listen_has_the_thread_go_on_at_once(turn: InboxTurn) -> None:
     thread = InboxThread(left(turn))
     turn.listen()
     assert thread.has_turn()
 
 
-def test_who_listens_does_not_disturb_a_reader(turn: Turn) -> None:
+def test_who_listens_does_not_disturb_a_reader(turn: InboxTurn) -> None:
     reader = object()
     assert left(turn).take(reader)
     turn.listen()
     assert turn.sign(reader)
 
 
-def test_a_reader_that_leaves_something_to_do_has_the_thread_go_on_at_once(turn: Turn) -> None:
+def test_a_reader_that_leaves_something_to_do_has_the_thread_go_on_at_once(turn: InboxTurn) -> None:
     reader = object()
     assert left(turn).take(reader)
     thread = InboxThread(turn)
@@ -131,7 +131,7 @@ def test_a_thread_that_sleeps_while_somebody_reads_is_woken_when_he_has_done(
     crowd: Crowd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(inbox_turn, "LOOK_SECONDS", FAR)
-    turn, reader = left(Turn(crowd)), object()
+    turn, reader = left(InboxTurn(crowd)), object()
     assert turn.take(reader)
     thread = InboxThread(turn)
     wait_until(lambda: turn._asleep)
@@ -139,7 +139,7 @@ def test_a_thread_that_sleeps_while_somebody_reads_is_woken_when_he_has_done(
     assert thread.has_turn()
 
 
-def test_among_others_the_thread_goes_on_and_keeps_its_turn_for_a_while(turn: Turn, crowd: Crowd) -> None:
+def test_among_others_the_thread_goes_on_and_keeps_its_turn_for_a_while(turn: InboxTurn, crowd: Crowd) -> None:
     reader = object()
     assert left(turn).take(reader)
     crowd.is_quiet = False
@@ -153,10 +153,10 @@ def test_among_others_the_thread_goes_on_and_keeps_its_turn_for_a_while(turn: Tu
 
 
 def test_a_turn_that_was_never_given_back_is_taken_away(
-    crowd: Crowd, turn: Turn, monkeypatch: pytest.MonkeyPatch
+    crowd: Crowd, turn: InboxTurn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lost: list[bool] = []
-    turn = left(Turn(crowd, lambda: lost.append(True)))
+    turn = left(InboxTurn(crowd, lambda: lost.append(True)))
     gone = object()
     assert turn.take(gone)
     monkeypatch.setattr(inbox_turn, "LOST_AFTER_SECONDS", -1.0)
@@ -167,12 +167,12 @@ def test_a_turn_that_was_never_given_back_is_taken_away(
     assert not turn.take(object()), "the thread has it"
 
 
-def test_a_thread_that_failed_has_its_turn_all_the_same(turn: Turn) -> None:
+def test_a_thread_that_failed_has_its_turn_all_the_same(turn: InboxTurn) -> None:
     assert turn.wait()
     assert turn.wait()
 
 
-def test_only_who_has_the_turn_is_interrupted(turn: Turn) -> None:
+def test_only_who_has_the_turn_is_interrupted(turn: InboxTurn) -> None:
     calls: list[int] = []
     note: Callable[[], None] = lambda: calls.append(1)  # noqa: E731
     reader = object()
@@ -185,7 +185,7 @@ def test_only_who_has_the_turn_is_interrupted(turn: Turn) -> None:
     assert calls == [1]
 
 
-def test_a_closed_turn_is_nobodys(turn: Turn) -> None:
+def test_a_closed_turn_is_nobodys(turn: InboxTurn) -> None:
     thread = InboxThread(left(turn))
     turn.close()
     assert thread.has_turn() is False

@@ -13,8 +13,8 @@ import pytest
 from brokers.asker import Asker
 from brokers.errors import BrokerUnavailable
 from brokers.messages import Envelope, RunEnd
+from brokers.owned_lock import OwnedLock
 from brokers.sender import Sender
-from brokers.turn import Turn
 
 
 class Interruption(BaseException):
@@ -144,12 +144,12 @@ def test_who_sends_in_the_middle_of_its_own_sending_is_told_that_it_cannot() -> 
 
     sender = Sender(submit, seconds=0.05)
     assert sender.send(calls("mine")) == ["mine"]
-    assert "Nothing was sent; try again." in str(told[0])
+    assert "this thread was interrupted while it sent" in str(told[0])
     assert sender.send(calls("next")) == ["next"]
 
 
 def test_a_turn_is_of_one_thread_and_is_waited_for_no_longer_than_said() -> None:
-    turn, done = Turn(), threading.Event()
+    turn, done = OwnedLock(), threading.Event()
     assert turn.run(lambda: in_another_thread(lambda: turn.run(done.set, 0.01)), 1)
     assert not done.is_set()
     assert in_another_thread(lambda: turn.run(done.set, 0))

@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 
 from kombu.exceptions import EncodeError
 
-from brokers.turn import Turn
+from brokers.owned_lock import OwnedLock
 from orchestrator.errors import BrokerError, BrokerRefused, BrokerUnavailable, SerializationError
 
 HEADER: Final = "orchestrator_run"  # of a message: the namespace in whose store its run is kept
@@ -43,7 +43,7 @@ class Publisher:
     def __init__(self, app: Any, namespace: str, timeout_seconds: float, connect_timeout_seconds: float) -> None:
         self._app, self._namespace = app, namespace
         self._timeout, self._connect_timeout = timeout_seconds, connect_timeout_seconds
-        self._turn = Turn()
+        self._turn = OwnedLock()
         self._pid = os.getpid()
         self._connection: Any = None
         self._channel: Any = None
@@ -109,7 +109,7 @@ class Publisher:
     def _guarded(self, do: Callable[[float], Any]) -> None:
         deadline = time.monotonic() + self._timeout
         if self._pid != os.getpid():  # forked: the connection is the parent's
-            self._turn, self._pid = Turn(), os.getpid()
+            self._turn, self._pid = OwnedLock(), os.getpid()
             self._connection = self._channel = None
         if not self._turn.run(partial(self._do, do, deadline), self._timeout):
             raise BrokerUnavailable(f"{self.where} does not answer: other threads are waiting for it too")

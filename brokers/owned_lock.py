@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 
 
-class Turn:
+class OwnedLock:
     """A lock that knows its owner.
 
     Where :meth:`run` would cost too much, ``release`` must be the first call behind ``finally``: there is no moment
@@ -43,7 +43,7 @@ class Turn:
         Returns:
             Whether it was done: not in a thread that is in the middle of it, nor if others took too long.
 
-        >>> Turn().run(lambda: print("sent"), seconds=1)
+        >>> OwnedLock().run(lambda: print("sent"), seconds=1)
         sent
         True
         """
